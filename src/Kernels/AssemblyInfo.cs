@@ -1,0 +1,5 @@
+using System.Runtime.CompilerServices;
+
+[assembly: InternalsVisibleTo("Kernels.Tests")]
+[assembly: InternalsVisibleTo("DistTrain.Bench")]
+[assembly: DisableRuntimeMarshalling]

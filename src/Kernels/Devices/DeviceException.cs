@@ -1,0 +1,4 @@
+namespace DistTrain.Kernels;
+
+/// <summary>A device is unknown, can't be used, or failed. The message says why and what to do.</summary>
+public sealed class DeviceException(string message, Exception? inner = null) : Exception(message, inner);

@@ -1,0 +1,12 @@
+namespace DistTrain.Kernels;
+
+/// <summary>Plain loops: the oracle.</summary>
+internal static class ElementwiseReference
+{
+    public static void Binary<TOperator>(Tensor output, Tensor left, Tensor right) where TOperator : unmanaged, IBinaryOperator
+    {
+        TOperator function = default;
+        Span<float> result = output.AsSpan<float>(), a = left.AsSpan<float>(), b = right.AsSpan<float>();
+        for (int i = 0; i < result.Length; i++) result[i] = function.Apply(a[i], b[b.Length == result.Length ? i : i % b.Length]);
+    }
+}

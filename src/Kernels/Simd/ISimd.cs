@@ -1,0 +1,79 @@
+namespace DistTrain.Kernels;
+
+/// <summary>
+/// A vector of f32 lanes. Kernels are written once over this interface and compiled for each width. Comparisons give lanes of all ones or
+/// all zeros, for <see cref="Select"/>. Min and Max give the second operand where either is NaN (x86) or NaN (ARM): never rely on it.
+/// </summary>
+internal unsafe interface ISimd<TSelf> where TSelf : unmanaged, ISimd<TSelf>
+{
+    /// <summary>Lanes.</summary>
+    static abstract int Count { get; }
+
+    static abstract TSelf Zero { get; }
+
+    static abstract TSelf Broadcast(float value);
+
+    static abstract TSelf Load(float* source);
+
+    /// <summary>Loads the first <paramref name="count"/> lanes and sets the others to <paramref name="rest"/>; never reads beyond them.</summary>
+    static abstract TSelf LoadPartial(float* source, int count, float rest);
+
+    static abstract void Store(TSelf value, float* destination);
+
+    /// <summary>Stores the first <paramref name="count"/> lanes; never writes beyond them.</summary>
+    static abstract void StorePartial(TSelf value, float* destination, int count);
+
+    static abstract TSelf operator +(TSelf left, TSelf right);
+
+    static abstract TSelf operator -(TSelf left, TSelf right);
+
+    static abstract TSelf operator *(TSelf left, TSelf right);
+
+    static abstract TSelf operator /(TSelf left, TSelf right);
+
+    static abstract TSelf operator -(TSelf value);
+
+    /// <summary>left * right + addend, rounded once on every instruction set.</summary>
+    static abstract TSelf MultiplyAdd(TSelf left, TSelf right, TSelf addend);
+
+    static abstract TSelf Min(TSelf left, TSelf right);
+
+    static abstract TSelf Max(TSelf left, TSelf right);
+
+    static abstract TSelf Abs(TSelf value);
+
+    static abstract TSelf Sqrt(TSelf value);
+
+    /// <summary>Rounds to the nearest integer, ties to even.</summary>
+    static abstract TSelf Round(TSelf value);
+
+    static abstract TSelf GreaterThan(TSelf left, TSelf right);
+
+    static abstract TSelf LessThan(TSelf left, TSelf right);
+
+    static abstract TSelf EqualTo(TSelf left, TSelf right);
+
+    static abstract TSelf Select(TSelf mask, TSelf whenSet, TSelf whenClear);
+
+    /// <summary>value * 2^exponent for integral exponents in -126 to 127, by adding to the exponent bits of 1.</summary>
+    static abstract TSelf PowerOfTwo(TSelf exponent);
+
+    /// <summary>The unbiased exponent of a positive normal number, as a float.</summary>
+    static abstract TSelf Exponent(TSelf value);
+
+    /// <summary>The significand of a positive normal number, in [1, 2).</summary>
+    static abstract TSelf Significand(TSelf value);
+
+    /// <summary>The sum of all lanes, halves added pairwise: a fixed order for a given width.</summary>
+    static abstract float Sum(TSelf value);
+
+    static abstract float MaxLane(TSelf value);
+
+    static abstract float MinLane(TSelf value);
+}
+
+/// <summary>A CPU kernel: a struct of pointers and sizes whose items the thread team runs with a vector width chosen at run time.</summary>
+internal interface ISimdKernel
+{
+    void Run<TVector>(int item) where TVector : unmanaged, ISimd<TVector>;
+}
