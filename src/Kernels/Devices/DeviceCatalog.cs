@@ -39,7 +39,7 @@ public static class DeviceCatalog
             ("opencl", "pocl") => OpenPocl(name),
             ("opencl", _) when TryParseIndex(place, out int index) => OpenIlgpu(name, DeviceKind.OpenCl, index),
             ("ilgpu-cpu", "") => OpenEmulator(name),
-            _ => throw new DeviceException($"unknown device '{name}'; devices are cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl and ilgpu-cpu.{NearestName.Hint(name, s_nameForms)}"),
+            _ => throw new DeviceException($"unknown device '{name}'; devices are cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl and ilgpu-cpu.{NearestName.Hint(name, s_nameForms)}") { IsUnknownName = true },
         };
     }
 

@@ -1,0 +1,72 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using DistTrain.Kernels;
+
+namespace DistTrain.Cli;
+
+/// <summary>The front door: composes the commands, parses, runs, and turns what went wrong into a message and an exit code.</summary>
+internal static class CommandLineHost
+{
+    public static int Run(string[] args)
+    {
+        RootCommand root = Compose();
+        bool isBench = args is ["bench", not ("--help" or "-h" or "-?"), ..];
+        ParseResult parsed = root.Parse(args.Length == 0 ? ["train"] : isBench ? ["bench"] : args);
+        if (parsed.Errors.Count > 0) return ReportUsage(parsed);
+        try
+        {
+            InvocationConfiguration configuration = new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
+            return isBench ? BenchCommand.Run(args[1..]) : parsed.Invoke(configuration);
+        }
+        catch (Exception failure) when (!Fatal(failure))
+        {
+            return Report(failure);
+        }
+    }
+
+    private static RootCommand Compose()
+    {
+        RootCommand root = new("Distributed training and distillation for .NET. Without arguments: trains a ConvNet on the embedded Fashion-MNIST slice.");
+        root.Add(TrainCommand.Create());
+        root.Add(EvaluateCommand.Create());
+        root.Add(PredictCommand.Create());
+        root.Add(DataCommand.Create());
+        root.Add(DevicesCommand.Create());
+        root.Add(DoctorCommand.Create());
+        root.Add(BenchCommand.Create());
+        return root;
+    }
+
+    private static int Report(Exception failure)
+    {
+        switch (failure)
+        {
+            case OperationCanceledException:
+                Console.Error.WriteLine("disttrain: interrupted");
+                return ExitCode.Interrupted;
+            case UsageException or DeviceException { IsUnknownName: true }:
+                Console.Error.WriteLine($"disttrain: {failure.Message}");
+                return ExitCode.Usage;
+            default:
+                Console.Error.WriteLine($"disttrain: {failure.Message}");
+                if (Environment.GetEnvironmentVariable("DISTTRAIN_TRACE") == "1") Console.Error.WriteLine(failure);
+                return ExitCode.Failure;
+        }
+    }
+
+    private static bool Fatal(Exception failure) => failure is OutOfMemoryException and not InsufficientMemoryException or AccessViolationException;
+
+    /// <summary>Names the nearest option or command for each word that was not understood.</summary>
+    private static int ReportUsage(ParseResult parsed)
+    {
+        Command command = parsed.CommandResult.Command;
+        IEnumerable<string> known = [.. command.Options.Select(option => option.Name), .. command.Subcommands.Select(sub => sub.Name)];
+        foreach (string word in parsed.UnmatchedTokens)
+            Console.Error.WriteLine($"disttrain: unknown {(word.StartsWith('-') ? "option" : "command or argument")} '{word}'.{NearestName.Hint(word, known)}");
+        foreach (ParseError error in parsed.Errors.Where(error => !parsed.UnmatchedTokens.Any(word => error.Message.Contains(word, StringComparison.Ordinal))))
+            Console.Error.WriteLine($"disttrain: {error.Message}");
+        string path = command is RootCommand ? "disttrain" : $"disttrain {command.Name}";
+        Console.Error.WriteLine($"See: {path} --help");
+        return ExitCode.Usage;
+    }
+}

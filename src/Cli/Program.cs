@@ -1,0 +1,4 @@
+using System.CommandLine;
+using DistTrain.Cli;
+
+return CommandLineHost.Run(args);

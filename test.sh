@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Installs what the tests need (where it may), builds everything and runs every test.
+# --soak: whole matrices and long soaks instead of samples.   --no-install: never call apt.
+# The last line is: N passed, N failed, N skipped
+set -uo pipefail
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+cd "$root" || exit 1
+install=yes
+for argument in "$@"; do
+    case $argument in
+        --soak) export DISTTRAIN_SOAK=1 ;;
+        --no-install) install=no ;;
+        *) echo "test.sh: unknown option $argument; use --soak or --no-install" >&2; exit 2 ;;
+    esac
+done
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
+
+if ! command -v dotnet >/dev/null || ! dotnet --list-sdks | grep -q '^10\.'; then
+    echo "test.sh needs the .NET 10 SDK: install dotnet-sdk-10.0 with your package manager, or see https://dot.net/download" >&2
+    exit 1
+fi
+
+# PoCL runs the GPU kernels where there is no GPU. Without it those tests are skipped by name.
+need() { # package, file that shows it is there
+    [[ -e $2 ]] || missing+=("$1")
+}
+missing=()
+need pocl-opencl-icd /etc/OpenCL/vendors/pocl.icd
+need ocl-icd-libopencl1 /usr/lib/x86_64-linux-gnu/libOpenCL.so.1
+if ((${#missing[@]})) && [[ $(uname -m) == x86_64 || -e /usr/lib/aarch64-linux-gnu ]]; then
+    if [[ $install == yes ]] && command -v apt-get >/dev/null && [[ $(id -u) == 0 ]]; then
+        echo "installing ${missing[*]} ..."
+        { apt-get update -qq -o DPkg::Lock::Timeout=120 && apt-get install -y -qq -o DPkg::Lock::Timeout=120 "${missing[@]}"; } >/tmp/disttrain-apt.log 2>&1 \
+            || echo "could not install ${missing[*]} (see /tmp/disttrain-apt.log): the OpenCL tests will be skipped"
+    else
+        echo "not installed: ${missing[*]} (Debian: apt-get install ${missing[*]}): the OpenCL tests will be skipped"
+    fi
+fi
+
+echo "building ..."
+if ! dotnet build DistTrain.sln -c Release -v quiet -nologo -clp:NoSummary; then
+    echo "the build failed"
+    echo "0 passed, 1 failed, 0 skipped"
+    exit 1
+fi
+
+passed=0 failed=0 skipped=0
+for project in tests/*.Tests; do
+    name=$(basename "$project")
+    log=artifacts/test-results/$name.log
+    mkdir -p artifacts/test-results
+    echo "== $name"
+    timeout 3600 dotnet "artifacts/bin/$name/release/$name.dll" -noColor -noLogo >"$log" 2>&1
+    status=$?
+    summary=$(grep -E 'Total: [0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+' "$log" | tail -1)
+    if [[ ! $summary =~ Total:\ ([0-9]+),\ Errors:\ ([0-9]+),\ Failed:\ ([0-9]+),\ Skipped:\ ([0-9]+),\ Not\ Run:\ ([0-9]+) ]]; then
+        tail -40 "$log"
+        echo "$name ended with exit code $status and no summary"
+        failed=$((failed + 1))
+        continue
+    fi
+    bad=$((BASH_REMATCH[2] + BASH_REMATCH[3]))
+    skipped=$((skipped + BASH_REMATCH[4]))
+    failed=$((failed + bad))
+    passed=$((passed + BASH_REMATCH[1] - BASH_REMATCH[3] - BASH_REMATCH[4] - BASH_REMATCH[5]))
+    if ((bad > 0)); then
+        grep -v '\[SKIP\]' "$log" | tail -200
+    elif ((status != 0)); then
+        echo "$name ended with exit code $status although no test failed"
+        failed=$((failed + 1))
+    fi
+    echo "   ${summary#*Tests  }"
+    # Why tests were skipped, each reason once.
+    grep -A1 '\[SKIP\]' "$log" | grep -v -e '\[SKIP\]' -e '^--' | sed 's/^ *//' | sort | uniq -c | sed 's/^ */   skipped /'
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))
