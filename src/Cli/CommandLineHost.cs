@@ -27,10 +27,6 @@ internal static class CommandLineHost
     private static RootCommand Compose()
     {
         RootCommand root = new("Distributed training and distillation for .NET. Without arguments: trains a ConvNet on the embedded Fashion-MNIST slice.");
-        root.Add(TrainCommand.Create());
-        root.Add(EvaluateCommand.Create());
-        root.Add(PredictCommand.Create());
-        root.Add(DataCommand.Create());
         root.Add(DevicesCommand.Create());
         root.Add(DoctorCommand.Create());
         root.Add(BenchCommand.Create());
@@ -63,8 +59,8 @@ internal static class CommandLineHost
         IEnumerable<string> known = [.. command.Options.Select(option => option.Name), .. command.Subcommands.Select(sub => sub.Name)];
         foreach (string word in parsed.UnmatchedTokens)
             Console.Error.WriteLine($"disttrain: unknown {(word.StartsWith('-') ? "option" : "command or argument")} '{word}'.{NearestName.Hint(word, known)}");
-        foreach (ParseError error in parsed.Errors.Where(error => !parsed.UnmatchedTokens.Any(word => error.Message.Contains(word, StringComparison.Ordinal))))
-            Console.Error.WriteLine($"disttrain: {error.Message}");
+        if (parsed.UnmatchedTokens.Count == 0)
+            foreach (ParseError error in parsed.Errors) Console.Error.WriteLine($"disttrain: {error.Message}");
         string path = command is RootCommand ? "disttrain" : $"disttrain {command.Name}";
         Console.Error.WriteLine($"See: {path} --help");
         return ExitCode.Usage;

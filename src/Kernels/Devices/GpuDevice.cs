@@ -27,7 +27,7 @@ public sealed unsafe class GpuDevice : ComputeDevice
         : $"{Accelerator.Name.Trim()}, {CoreCount} compute units";
 
     /// <inheritdoc/>
-    public override long MemoryByteCount => Accelerator.MemorySize;
+    public override long MemoryByteCount => Kind == DeviceKind.Emulator ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes : Accelerator.MemorySize;
 
     /// <inheritdoc/>
     public override int CoreCount => Accelerator.NumMultiprocessors;

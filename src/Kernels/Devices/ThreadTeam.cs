@@ -115,6 +115,9 @@ internal sealed unsafe class ThreadTeam : IDisposable
         }
     }
 
+    /// <summary>A hint only, read without order: keeps workers from joining a job again that has nothing left for them.</summary>
+    private bool HasItemsLeft() => Volatile.Read(ref _next.Value) < Volatile.Read(ref _itemCount);
+
     private bool TryJoin()
     {
         int state = Volatile.Read(ref _state);
@@ -172,13 +175,11 @@ internal sealed unsafe class ThreadTeam : IDisposable
             int idleSpins = 0;
             while (!_team._stopping)
             {
-                if (_team.TryJoin())
+                if (_team.HasItemsLeft() && _team.TryJoin())
                 {
                     _team.RunItems();
                     _team.Leave();
-                    // A finished job stays open until its caller leaves too: wait that moment out without counting it as work.
                     idleSpins = 0;
-                    while ((Volatile.Read(ref _team._state) & JobIsOpen) != 0 && !_team._stopping) Thread.SpinWait(1);
                 }
                 else if (++idleSpins < SpinCount) Thread.SpinWait(4);
                 else
