@@ -8,7 +8,20 @@ internal static unsafe class ElementwiseSimd
 
     internal static int BlockCount(long elementCount) => checked((int)((elementCount + BlockElementCount - 1) / BlockElementCount));
 
-    public static void Binary<TOperator>(CpuDevice cpu, Tensor output, Tensor left, Tensor right) where TOperator : unmanaged, IBinaryOperator
+    public static void Unary<TOperator>(CpuDevice cpu, Tensor output, Tensor input, TOperator function) where TOperator : unmanaged, IUnaryOperator
+    {
+        UnaryKernel<TOperator> kernel = new()
+        {
+            Output = (float*)output.Pointer,
+            Input = (float*)input.Pointer,
+            ElementCount = output.ElementCount,
+            Function = function,
+        };
+        cpu.Run(kernel, BlockCount(output.ElementCount));
+    }
+
+    public static void Binary<TOperator>(CpuDevice cpu, Tensor output, Tensor left, Tensor right, TOperator function)
+        where TOperator : unmanaged, IBinaryOperator
     {
         BinaryKernel<TOperator> kernel = new()
         {
@@ -17,9 +30,35 @@ internal static unsafe class ElementwiseSimd
             Right = (float*)right.Pointer,
             ElementCount = output.ElementCount,
             RightCount = right.ElementCount,
+            Function = function,
         };
-        if (right.ElementCount == output.ElementCount) cpu.Run(kernel, BlockCount(output.ElementCount));
-        else cpu.Run(new RowKernel<TOperator> { Rows = kernel }, checked((int)(output.ElementCount / Math.Max(1, right.ElementCount))));
+        if (right.ElementCount == output.ElementCount)
+        {
+            cpu.Run(kernel, BlockCount(output.ElementCount));
+            return;
+        }
+        // Short rows share an item, so that a bias over many rows is not a hand-over a row.
+        long rowCount = output.ElementCount / right.ElementCount, rowsOfItem = Math.Max(1, BlockElementCount / right.ElementCount);
+        cpu.Run(new RowKernel<TOperator> { Rows = kernel, RowCount = rowCount, RowsOfItem = rowsOfItem }, checked((int)((rowCount + rowsOfItem - 1) / rowsOfItem)));
+    }
+
+    private struct UnaryKernel<TOperator> : ISimdKernel where TOperator : unmanaged, IUnaryOperator
+    {
+        public float* Output;
+        public float* Input;
+        public long ElementCount;
+        public TOperator Function;
+
+        public readonly void Run<V>(int item) where V : unmanaged, ISimd<V>
+        {
+            long start = (long)item * BlockElementCount;
+            int count = (int)Math.Min(BlockElementCount, ElementCount - start);
+            float* output = Output + start, input = Input + start;
+            TOperator function = Function;
+            int i = 0;
+            for (; i <= count - V.Count; i += V.Count) V.Store(function.Apply(V.Load(input + i)), output + i);
+            if (i < count) V.StorePartial(function.Apply(V.LoadPartial(input + i, count - i, 1f)), output + i, count - i);
+        }
     }
 
     private struct BinaryKernel<TOperator> : ISimdKernel where TOperator : unmanaged, IBinaryOperator
@@ -29,6 +68,7 @@ internal static unsafe class ElementwiseSimd
         public float* Right;
         public long ElementCount;
         public long RightCount;
+        public TOperator Function;
 
         public readonly void Run<V>(int item) where V : unmanaged, ISimd<V>
         {
@@ -37,9 +77,9 @@ internal static unsafe class ElementwiseSimd
             Apply<V>(Output + start, Left + start, Right + start, count);
         }
 
-        public static void Apply<V>(float* output, float* left, float* right, int count) where V : unmanaged, ISimd<V>
+        public readonly void Apply<V>(float* output, float* left, float* right, int count) where V : unmanaged, ISimd<V>
         {
-            TOperator function = default;
+            TOperator function = Function;
             int i = 0;
             for (; i <= count - V.Count; i += V.Count) V.Store(function.Apply(V.Load(left + i), V.Load(right + i)), output + i);
             if (i == count) return;
@@ -48,15 +88,19 @@ internal static unsafe class ElementwiseSimd
         }
     }
 
-    /// <summary>The right operand is repeated for every row: an item is a row.</summary>
+    /// <summary>The right operand is repeated for every row; an item is some rows.</summary>
     private struct RowKernel<TOperator> : ISimdKernel where TOperator : unmanaged, IBinaryOperator
     {
         public BinaryKernel<TOperator> Rows;
+        public long RowCount;
+        public long RowsOfItem;
 
         public readonly void Run<V>(int item) where V : unmanaged, ISimd<V>
         {
-            long start = item * Rows.RightCount;
-            BinaryKernel<TOperator>.Apply<V>(Rows.Output + start, Rows.Left + start, Rows.Right, checked((int)Rows.RightCount));
+            int count = checked((int)Rows.RightCount);
+            long end = Math.Min(RowCount, (item + 1) * RowsOfItem);
+            for (long row = item * RowsOfItem; row < end; row++)
+                Rows.Apply<V>(Rows.Output + (row * count), Rows.Left + (row * count), Rows.Right, count);
         }
     }
 }
