@@ -1,0 +1,4 @@
+using System.Runtime.CompilerServices;
+
+[assembly: InternalsVisibleTo("Ingest.Tests")]
+[assembly: InternalsVisibleTo("DistTrain.Bench")]

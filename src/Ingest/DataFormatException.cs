@@ -1,0 +1,26 @@
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// A file or stream does not hold what its format promises: it is damaged, cut short, or not of that format. The message names the
+/// source and the byte offset, what was expected and what was found.
+/// </summary>
+public sealed class DataFormatException : Exception
+{
+    /// <summary>Something at <paramref name="offset"/> in <paramref name="source"/> is wrong.</summary>
+    /// <param name="source">The file, or what else names the stream.</param>
+    /// <param name="offset">Bytes from its beginning; in compressed files, of the decompressed data.</param>
+    /// <param name="problem">What was expected and what was found.</param>
+    /// <param name="innerException">The cause, if another exception told of it.</param>
+    public DataFormatException(string source, long offset, string problem, Exception? innerException = null)
+        : base($"{source}, byte {offset}: {problem}", innerException)
+    {
+        File = source;
+        Offset = offset;
+    }
+
+    /// <summary>The file, or what else names the stream.</summary>
+    public string File { get; }
+
+    /// <summary>Bytes from the beginning; in compressed files, of the decompressed data.</summary>
+    public long Offset { get; }
+}

@@ -1,0 +1,176 @@
+using System.Buffers;
+using System.Text;
+using CsCheck;
+
+namespace DistTrain.Ingest.Tests;
+
+public sealed class TFRecordTests
+{
+    // Written by TensorFlow; kept in Apache Beam's tfrecordio_test.py.
+    private const string FooBar = "AwAAAAAAAACwmUkOZm9vYYq+/gMAAAAAAAAAsJlJDmJhckYA5cg=";
+
+    [Fact]
+    public void A_file_written_by_tensorflow_is_read()
+    {
+        Assert.Equal(["foo", "bar"], ReadAll(Convert.FromBase64String(FooBar)).Select(Encoding.ASCII.GetString));
+    }
+
+    [Fact]
+    public void Written_records_have_the_bytes_that_tensorflow_writes()
+    {
+        using MemoryStream stream = new();
+        using (TFRecordWriter writer = new(stream, leaveOpen: true))
+        {
+            writer.Write("foo"u8);
+            writer.Write(InPieces("bar"u8.ToArray(), 1));
+            Assert.Equal(2, writer.RecordCount);
+        }
+
+        Assert.Equal(FooBar, Convert.ToBase64String(stream.ToArray()));
+    }
+
+    [Fact]
+    public void Records_of_any_size_survive_writing_and_reading()
+    {
+        Gen.Byte.Array[0, 300].List[0, 20].Sample(records =>
+            Assert.Equal(records, ReadAll(WriteAll(records))), iter: 200);
+    }
+
+    [Fact]
+    public void A_record_longer_than_the_first_buffer_is_read()
+    {
+        byte[] record = new byte[300_001];
+        new Random(3).NextBytes(record);
+        Assert.Equal([record, [1]], ReadAll(WriteAll([record, [1]])));
+    }
+
+    [Fact]
+    public void Damage_of_any_byte_is_found()
+    {
+        byte[] file = WriteAll([[1, 2, 3], [], [4, 5, 6, 7, 8]]);
+        for (int i = 0; i < file.Length; i++)
+        {
+            byte[] damaged = [.. file];
+            damaged[i] ^= 0x10;
+            DataFormatException failure = Assert.Throws<DataFormatException>(() => ReadAll(damaged));
+            Assert.Equal("test.tfrecord", failure.File);
+        }
+    }
+
+    [Fact]
+    public void A_file_cut_short_anywhere_but_between_records_is_found()
+    {
+        byte[] file = WriteAll([[1, 2, 3], [], [4, 5, 6, 7, 8]]);
+        for (int length = 0; length < file.Length; length++)
+        {
+            byte[] cut = file[..length];
+            if (length is 0 or 19 or 35) Assert.Equal(length == 0 ? 0 : length == 19 ? 1 : 2, ReadAll(cut).Count);
+            else Assert.Contains("cut short", Assert.Throws<DataFormatException>(() => ReadAll(cut)).Message);
+        }
+    }
+
+    [Fact]
+    public void A_damaged_record_is_named_with_file_offset_number_and_both_checksums()
+    {
+        byte[] file = Convert.FromBase64String(FooBar);
+        file[^5] ^= 1;
+
+        DataFormatException failure = Assert.Throws<DataFormatException>(() => ReadAll(file));
+
+        uint found = Crc32C.ComputeMasked("bas"u8);
+        Assert.Equal($"test.tfrecord, byte 31: record 1: the record's 3 bytes have masked CRC-32C {found:x8}, the file says c8e50046: damaged", failure.Message);
+        Assert.Equal(31, failure.Offset);
+    }
+
+    [Fact]
+    public void A_length_that_lies_with_a_right_checksum_allocates_no_more_than_the_file_gives()
+    {
+        byte[] file = new byte[100];
+        TFRecordFrame.WriteHeader(file, 1_000_000_000);
+        using TFRecordReader reader = new(new MemoryStream(file), "lie");
+        long before = GC.GetAllocatedBytesForCurrentThread();
+
+        DataFormatException failure = Assert.Throws<DataFormatException>(() => reader.TryRead(out _));
+
+        Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 200_000);
+        Assert.Equal("lie, byte 100: record 0: the file ends after 88 of the 1,000,000,004 bytes of the record's data and checksum: cut short", failure.Message);
+    }
+
+    [Theory]
+    [InlineData(1_001L)]
+    [InlineData(-1L)]
+    [InlineData(long.MinValue)]
+    public void A_record_longer_than_the_limit_is_refused(long length)
+    {
+        byte[] file = new byte[2000];
+        TFRecordFrame.WriteHeader(file, length);
+        using TFRecordReader reader = new(new MemoryStream(file), "long", maxRecordByteCount: 1000);
+
+        Assert.Contains("at most 1,000 are accepted", Assert.Throws<DataFormatException>(() => reader.TryRead(out _)).Message);
+    }
+
+    [Fact]
+    public void A_sequence_in_pieces_of_any_size_gives_the_same_records()
+    {
+        List<byte[]> records = [[1, 2, 3], [], new byte[40], [9]];
+        byte[] file = WriteAll(records);
+        for (int piece = 1; piece <= file.Length; piece++)
+        {
+            ReadOnlySequence<byte> input = InPieces(file, piece);
+            TFRecordPlace place = new("pieces");
+            List<byte[]> found = [];
+            while (TFRecordFrame.TryRead(ref input, out ReadOnlySequence<byte> record, ref place)) found.Add(record.ToArray());
+            Assert.Equal(records, found);
+            Assert.Equal(new TFRecordPlace("pieces", file.Length, 4), place);
+            Assert.Equal(0, input.Length);
+        }
+    }
+
+    [Fact]
+    public void An_incomplete_sequence_is_left_for_the_next_read()
+    {
+        byte[] file = WriteAll([[1, 2, 3]]);
+        for (int length = 0; length < file.Length; length++)
+        {
+            ReadOnlySequence<byte> input = new(file, 0, length);
+            TFRecordPlace place = new("part");
+            Assert.False(TFRecordFrame.TryRead(ref input, out _, ref place));
+            Assert.Equal(length, input.Length);
+        }
+    }
+
+    private static List<byte[]> ReadAll(byte[] file)
+    {
+        using TFRecordReader reader = new(new MemoryStream(file), "test.tfrecord");
+        List<byte[]> records = [];
+        while (reader.TryRead(out ReadOnlySpan<byte> record)) records.Add(record.ToArray());
+        Assert.Equal(file.Length, reader.Place.Offset);
+        return records;
+    }
+
+    private static byte[] WriteAll(List<byte[]> records)
+    {
+        using MemoryStream stream = new();
+        using (TFRecordWriter writer = new(stream, leaveOpen: true)) foreach (byte[] record in records) writer.Write(record);
+        return stream.ToArray();
+    }
+
+    private static ReadOnlySequence<byte> InPieces(byte[] bytes, int piece)
+    {
+        Piece first = new(bytes.AsMemory(0, Math.Min(piece, bytes.Length)), 0), last = first;
+        for (int i = piece; i < bytes.Length; i += piece) last = last.Append(bytes.AsMemory(i, Math.Min(piece, bytes.Length - i)));
+        return new ReadOnlySequence<byte>(first, 0, last, last.Memory.Length);
+    }
+
+    private sealed class Piece : ReadOnlySequenceSegment<byte>
+    {
+        public Piece(ReadOnlyMemory<byte> memory, long runningIndex) => (Memory, RunningIndex) = (memory, runningIndex);
+
+        public Piece Append(ReadOnlyMemory<byte> memory)
+        {
+            Piece next = new(memory, RunningIndex + Memory.Length);
+            Next = next;
+            return next;
+        }
+    }
+}
