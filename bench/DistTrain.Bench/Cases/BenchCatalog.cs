@@ -1,0 +1,35 @@
+namespace DistTrain.Bench;
+
+/// <summary>All benches by name. A new one is a line here and a workload beside it.</summary>
+public static class BenchCatalog
+{
+    private static readonly Dictionary<string, (string Description, Func<bool, IEnumerable<BenchCase>> Cases)> s_benches = new()
+    {
+        ["matmul"] = ("f32 matrix product, overwriting", isGpu => isGpu ? MatMulWorkload.GpuCases() : MatMulWorkload.Cases()),
+        ["limits"] = ("what the machine allows: multiply-adds on registers, copies in the caches and beyond", isGpu => isGpu ? CopyWorkload.Cases() : FmaPeakWorkload.Cases().Concat(CopyWorkload.Cases())),
+    };
+
+    /// <summary>The names, in the order that <c>all</c> runs them.</summary>
+    public static IReadOnlyList<string> Names { get; } = [.. s_benches.Keys];
+
+    /// <summary>The cases of a bench that are meant for the CPU, or for a GPU.</summary>
+    public static IEnumerable<BenchCase> Cases(string name, bool isGpu) => s_benches[name].Cases(isGpu);
+
+    /// <summary>Characters of the longest case name of a bench.</summary>
+    public static int WidestCaseName(string name) => s_benches[name].Cases(false).Concat(s_benches[name].Cases(true)).Max(benchCase => benchCase.Name.Length);
+
+    /// <summary>What <c>--list</c> says.</summary>
+    public static void Print(TextWriter output)
+    {
+        ArgumentNullException.ThrowIfNull(output);
+        foreach ((string name, (string description, Func<bool, IEnumerable<BenchCase>> cases)) in s_benches)
+        {
+            output.WriteLine($"{name}: {description}");
+            HashSet<string> onCpu = [.. cases(false).Select(benchCase => benchCase.Name)];
+            foreach (BenchCase benchCase in cases(false).Concat(cases(true).Where(other => !onCpu.Contains(other.Name))))
+                output.WriteLine($"  {benchCase.Name.PadRight(WidestCaseName(name))}  {benchCase.Measure.Unit(),-9}  {benchCase.Measure.Better()} is better{(onCpu.Contains(benchCase.Name) ? "" : "  (GPU)")}");
+        }
+        output.WriteLine($"peers: {string.Join(", ", PeerCatalog.Names)}");
+        output.WriteLine($"  installed: {string.Join(", ", PeerCatalog.Installed(isCpu: true).DefaultIfEmpty("none; bench/peers/setup.sh installs them"))}");
+    }
+}

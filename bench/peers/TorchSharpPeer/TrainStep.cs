@@ -1,0 +1,30 @@
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace TorchSharpPeer;
+
+/// <summary>One step of training on a batch that is in memory: forward, cross-entropy, backward, SGD with momentum.</summary>
+internal static class TrainStep
+{
+    public static Action? Open(string model, int batch) => model switch
+    {
+        "mlp" => Step(Mlp(), randn(batch, 784), batch),
+        _ => null,
+    };
+
+    private static Module<Tensor, Tensor> Mlp() =>
+        Sequential(Linear(784, 1024), ReLU(), Linear(1024, 1024), ReLU(), Linear(1024, 10));
+
+    private static Action Step(Module<Tensor, Tensor> model, Tensor inputs, int batch)
+    {
+        Tensor labels = randint(10, batch, dtype: ScalarType.Int64);
+        optim.Optimizer optimizer = optim.SGD(model.parameters(), 0.01, momentum: 0.9);
+        model.train();
+        return () =>
+        {
+            optimizer.zero_grad();
+            functional.cross_entropy(model.call(inputs), labels).backward();
+            optimizer.step();
+        };
+    }
+}
