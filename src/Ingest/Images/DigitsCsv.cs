@@ -52,7 +52,8 @@ public static class DigitsCsv
 
     private static byte[] Decompress(string path)
     {
-        using GZipStream stream = new(File.OpenRead(path), CompressionMode.Decompress);
+        using FileStream file = File.OpenRead(path);
+        using GZipStream stream = new(file, CompressionMode.Decompress);
         using MemoryStream text = new();
         byte[] part = new byte[1 << 16];
         try
@@ -67,24 +68,26 @@ public static class DigitsCsv
         {
             throw new DataFormatException(path, text.Length, $"the gzip data are damaged or cut short ({cause.Message})", cause);
         }
+        GzipTrailer.Check(file, path, text.Length);
         return text.ToArray();
     }
 
     private static void ParseLine(ReadOnlySpan<byte> line, List<byte> pixels, List<byte> labels, string path, int offset)
     {
-        int column = 0;
+        int column = 0, lineNumber = labels.Count + 1;
         foreach (Range range in line.Split((byte)','))
         {
             ReadOnlySpan<byte> field = line[range];
             int maximum = column < Side * Side ? PixelMaximum : ClassCount - 1;
+            if (column > Side * Side) throw new DataFormatException(path, offset, $"line {lineNumber} has more than {(Side * Side) + 1} fields");
             // Fields have one or two digits; anything else is damage, signs and spaces too.
-            if (field.Length is 0 or > 2 || field.ContainsAnyExceptInRange((byte)'0', (byte)'9') || Value(field) > maximum || column > Side * Side)
-                throw new DataFormatException(path, offset, $"line {labels.Count + 1}, field {column + 1} of {(Side * Side) + 1}: expected an integer from 0 to {maximum}");
+            if (field.Length is 0 or > 2 || field.ContainsAnyExceptInRange((byte)'0', (byte)'9') || Value(field) > maximum)
+                throw new DataFormatException(path, offset, $"line {lineNumber}, field {column + 1} of {(Side * Side) + 1}: expected an integer from 0 to {maximum}");
             (column < Side * Side ? pixels : labels).Add((byte)Value(field));
             column++;
         }
         if (column <= Side * Side)
-            throw new DataFormatException(path, offset, $"line {labels.Count + 1} has {column} fields, expected {(Side * Side) + 1}: cut short");
+            throw new DataFormatException(path, offset, $"line {lineNumber} has {column} fields, expected {(Side * Side) + 1}: cut short");
     }
 
     private static int Value(ReadOnlySpan<byte> digits)

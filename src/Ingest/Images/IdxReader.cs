@@ -19,7 +19,7 @@ public enum IdxElementType
 
 /// <summary>
 /// Reads an IDX file, the format of MNIST and its kin: two zero bytes, element type, number of dimensions, the dimensions as big-endian u32, the elements
-/// big-endian and row-major. Reads plain files and gzip, told apart by their first bytes. What the header says is checked against what is there: memory is
+/// big-endian and row-major. Reads plain files and gzip (of one member), told apart by their first bytes. What the header says is checked against what is there: memory is
 /// never allocated for elements that the file does not hold. Blocks while reading.
 /// </summary>
 public sealed class IdxReader : IDisposable
@@ -163,6 +163,7 @@ public sealed class IdxReader : IDisposable
         }
         Span<byte> extra = stackalloc byte[1];
         if (Read(extra) != 0) throw Error(_offset - 1, $"more data than the {ElementCount:N0} elements of the header: damaged");
+        if (_stream is GZipStream gzip) GzipTrailer.Check((FileStream)gzip.BaseStream, _path, _offset);
         return bytes;
     }
 
