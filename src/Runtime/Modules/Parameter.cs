@@ -1,0 +1,65 @@
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>
+/// A tensor that training changes: f32, in PyTorch's layout ([out, in] for linear weights, OIHW for convolutions). Belongs to a module,
+/// has no memory before <see cref="Module.Initialize"/> and holds no gradient: those live in a <see cref="GradientStore"/>.
+/// </summary>
+public sealed class Parameter
+{
+    private readonly Module _owner;
+    private readonly string _localName;
+    private Tensor? _value;
+
+    internal Parameter(Module owner, string localName, Shape shape, Initializer initializer)
+    {
+        _owner = owner;
+        _localName = localName;
+        Shape = shape;
+        Initializer = initializer;
+    }
+
+    /// <summary>The dotted path from the root module, as <c>layer1.0.conv1.weight</c>.</summary>
+    public string Name => _owner.PathOf(_localName);
+
+    /// <summary>The extents.</summary>
+    public Shape Shape { get; }
+
+    /// <summary>How the first value is drawn.</summary>
+    public Initializer Initializer { get; }
+
+    /// <summary>False leaves the parameter out of the backward pass and of gradient stores made afterwards.</summary>
+    public bool RequiresGradient { get; set; } = true;
+
+    /// <summary>How often the value was changed in place. Whoever writes to <see cref="Value"/> calls <see cref="MarkChanged"/>.</summary>
+    public long Version { get; private set; }
+
+    /// <summary>The value, owned by the module. Setting it hands another tensor over; the old one is not disposed, passes under way may still use it.</summary>
+    /// <exception cref="InvalidOperationException">The module was not initialised.</exception>
+    public Tensor Value
+    {
+        get => _value ?? throw new InvalidOperationException($"parameter '{Name}' has no value yet; call Initialize on the root module first");
+        set
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            if (value.Shape != Shape || value.DType != DType.F32)
+                throw new ShapeException($"parameter '{Name}': the value is {value.DType} {value.Shape}, expected {DType.F32} {Shape}");
+            _value = value;
+        }
+    }
+
+    internal bool HasValue => _value is not null;
+
+    /// <summary>Tells that the value was written to, so that backward passes over its old contents fail instead of giving wrong gradients.</summary>
+    public void MarkChanged() => Version++;
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name} {Shape}";
+
+    internal void Free()
+    {
+        _value?.Dispose();
+        _value = null;
+    }
+}
