@@ -1,0 +1,54 @@
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>How well a model does on samples.</summary>
+/// <param name="Loss">Mean cross-entropy of the samples.</param>
+/// <param name="Confusion">Counts by class; its <see cref="ConfusionMatrix.Accuracy"/> is the accuracy.</param>
+/// <param name="Duration">Wall time.</param>
+public sealed record EvaluationResult(float Loss, ConfusionMatrix Confusion, TimeSpan Duration)
+{
+    /// <summary>The part of the samples classified right.</summary>
+    public double Accuracy => Confusion.Accuracy;
+
+    /// <summary>Samples in all.</summary>
+    public long SampleCount => Confusion.SampleCount;
+}
+
+/// <summary>Measures a classifier.</summary>
+public static class Evaluator
+{
+    /// <summary>Runs one epoch of batches through the model in evaluation mode. Blocks until done.</summary>
+    /// <param name="stream">A stream of the model's device.</param>
+    /// <param name="model">Gives logits [samples, classes].</param>
+    /// <param name="batches">What to measure on; order does not matter.</param>
+    /// <param name="cancellation">Ends it between two batches.</param>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static EvaluationResult Evaluate(ExecutionStream stream, Module model, IBatchSource batches, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(batches);
+        long start = System.Diagnostics.Stopwatch.GetTimestamp();
+        ConfusionMatrix? confusion = null;
+        double lossSum = 0;
+        for (int i = 0; i < batches.BatchCount; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            using Batch batch = batches.Load(stream, epoch: 0, i);
+            using GradientTape tape = new(stream, TapeMode.Evaluation);
+            Variable logits = model.Forward(tape.Input(batch.Inputs));
+            Variable loss = Losses.CrossEntropy(logits, batch.Labels);
+            confusion ??= new ConfusionMatrix(logits.Shape[-1]);
+            lossSum += (double)loss.Value.ToArray<float>(stream)[0] * batch.Count;
+            Count(confusion, logits.Value.ToArray<float>(stream), batch.Labels.ToArray<int>(stream));
+        }
+        confusion ??= new ConfusionMatrix(1);
+        return new EvaluationResult((float)(lossSum / confusion.SampleCount), confusion, System.Diagnostics.Stopwatch.GetElapsedTime(start));
+    }
+
+    private static void Count(ConfusionMatrix confusion, float[] logits, int[] labels)
+    {
+        int classCount = confusion.ClassCount;
+        for (int i = 0; i < labels.Length; i++) confusion.Add(labels[i], logits.AsSpan(i * classCount, classCount));
+    }
+}

@@ -1,0 +1,29 @@
+namespace DistTrain.Runtime;
+
+/// <summary>How long and at what rates to train. Batches and optimizer carry their own options.</summary>
+public sealed record TrainerOptions
+{
+    /// <summary>Passes over the samples; unless <see cref="StepLimit"/> ends training earlier.</summary>
+    public int EpochCount { get; init; } = 1;
+
+    /// <summary>Steps in all, counted from step 0 of the run; null for as many as the epochs have.</summary>
+    public long? StepLimit { get; init; }
+
+    /// <summary>The first step to take: 0, or where a resumed run goes on. Epoch and batch follow from it.</summary>
+    public long FirstStep { get; init; }
+
+    /// <summary>The learning rate of each step.</summary>
+    public LearningRateSchedule Schedule { get; init; } = LearningRateSchedule.Constant(0.01f);
+
+    /// <summary>Keys the random numbers of the passes (dropout).</summary>
+    public ulong Seed { get; init; }
+
+    /// <summary>Steps between two readings of the loss. 1 gives every step's loss; more lets a GPU run ahead of the host.</summary>
+    public int LogEvery { get; init; } = 50;
+
+    /// <summary>Scales the gradients down where their global norm is larger; null does not clip.</summary>
+    public float? ClipNorm { get; init; }
+
+    /// <summary>The loss of logits and labels; cross-entropy if null.</summary>
+    public Func<Variable, Kernels.Tensor, Variable>? Loss { get; init; }
+}

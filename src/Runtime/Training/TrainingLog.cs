@@ -1,0 +1,113 @@
+using System.Diagnostics;
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>Keeps the books of a run: when to read losses back, what to tell the callbacks.</summary>
+internal sealed class TrainingLog : IDisposable
+{
+    private readonly ExecutionStream _stream;
+    private readonly TrainerOptions _options;
+    private readonly int _batchCount;
+    private readonly long _stepCount;
+    private readonly IReadOnlyList<ITrainingCallback> _callbacks;
+    private readonly LossHistory _history;
+    private readonly long _began = Stopwatch.GetTimestamp();
+    private readonly float[] _norm = new float[1];
+    private long _step, _samples, _epochSamples, _epochSteps, _epochBegan, _readAt, _samplesAtReading;
+    private double _epochLossSum, _rate;
+    private float _lastLoss = float.NaN;
+
+    public TrainingLog(ExecutionStream stream, TrainerOptions options, int batchCount, long stepCount, IReadOnlyList<ITrainingCallback> callbacks)
+    {
+        (_stream, _options, _batchCount, _stepCount, _callbacks) = (stream, options, batchCount, stepCount, callbacks);
+        _history = new LossHistory(stream, options.LogEvery);
+        _readAt = _began;
+    }
+
+    private int Epoch => (int)(_step / _batchCount);
+
+    public void Begin()
+    {
+        foreach (ITrainingCallback callback in _callbacks) callback.OnTrainingBegin(_options.FirstStep, _stepCount, _batchCount);
+    }
+
+    public void BeginStep(long step)
+    {
+        _step = step;
+        if (step == _options.FirstStep || step % _batchCount == 0) BeginEpoch();
+        foreach (ITrainingCallback callback in _callbacks) callback.OnStepBegin(step);
+    }
+
+    /// <summary>Returns the first step whose loss is not finite, if a reading found one.</summary>
+    public (long Step, float Loss)? EndStep(int sampleCount, float learningRate, Tensor loss, Tensor? norm)
+    {
+        _samples += sampleCount;
+        _epochSamples += sampleCount;
+        _epochSteps++;
+        _history.Add(_stream, loss, sampleCount);
+        bool endsEpoch = (_step + 1) % _batchCount == 0 || _step + 1 == _stepCount;
+        bool reads = endsEpoch || _history.IsFull || (_step + 1) % _options.LogEvery == 0;
+        (float? last, float? mean, float? gradientNorm) = (null, null, null);
+        if (reads)
+        {
+            if (Read(out float meanLoss) is { } bad) return bad;
+            (last, mean, gradientNorm) = (_lastLoss, meanLoss, ReadNorm(norm));
+        }
+        StepMetrics metrics = new(_step, Epoch, (int)(_step % _batchCount), _batchCount, sampleCount, learningRate, last, mean, gradientNorm, _rate, Stopwatch.GetElapsedTime(_began));
+        foreach (ITrainingCallback callback in _callbacks) callback.OnStepEnd(metrics);
+        if (endsEpoch) EndEpoch();
+        return null;
+    }
+
+    public TrainingResult End()
+    {
+        long next = Math.Max(_stepCount, _options.FirstStep);
+        TrainingResult result = new(next, _samples, _lastLoss, Stopwatch.GetElapsedTime(_began));
+        foreach (ITrainingCallback callback in _callbacks) callback.OnTrainingEnd(result);
+        return result;
+    }
+
+    public void Dispose() => _history.Dispose();
+
+    private void BeginEpoch()
+    {
+        (_epochSamples, _epochSteps, _epochLossSum, _epochBegan) = (0, 0, 0, Stopwatch.GetTimestamp());
+        foreach (ITrainingCallback callback in _callbacks) callback.OnEpochBegin(Epoch);
+    }
+
+    private void EndEpoch()
+    {
+        EpochMetrics metrics = new(Epoch, _epochSteps, _epochSamples, (float)(_epochLossSum / _epochSamples), Stopwatch.GetElapsedTime(_epochBegan));
+        foreach (ITrainingCallback callback in _callbacks) callback.OnEpochEnd(metrics);
+        // What callbacks did (evaluation, saving) is not the training's speed.
+        (_readAt, _samplesAtReading) = (Stopwatch.GetTimestamp(), _samples);
+    }
+
+    private (long, float)? Read(out float meanLoss)
+    {
+        (ReadOnlyMemory<float> losses, ReadOnlyMemory<int> counts) = _history.Take(_stream);
+        (double sum, long samples) = (0, 0);
+        meanLoss = float.NaN;
+        for (int i = 0; i < losses.Length; i++)
+        {
+            if (!float.IsFinite(losses.Span[i])) return (_step - losses.Length + 1 + i, losses.Span[i]);
+            sum += (double)losses.Span[i] * counts.Span[i];
+            samples += counts.Span[i];
+        }
+        meanLoss = (float)(sum / samples);
+        _epochLossSum += sum;
+        _lastLoss = losses.Span[^1];
+        long now = Stopwatch.GetTimestamp();
+        _rate = (_samples - _samplesAtReading) / Math.Max(Stopwatch.GetElapsedTime(_readAt, now).TotalSeconds, 1e-9);
+        (_readAt, _samplesAtReading) = (now, _samples);
+        return null;
+    }
+
+    private float? ReadNorm(Tensor? norm)
+    {
+        if (norm is null) return null;
+        norm.CopyTo<float>(_stream, _norm);
+        return _norm[0];
+    }
+}

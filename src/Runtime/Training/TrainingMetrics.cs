@@ -1,0 +1,32 @@
+namespace DistTrain.Runtime;
+
+/// <summary>What a training step tells. Valid during the callback.</summary>
+/// <param name="Step">From 0.</param>
+/// <param name="Epoch">From 0.</param>
+/// <param name="BatchInEpoch">From 0.</param>
+/// <param name="BatchCount">Batches in an epoch.</param>
+/// <param name="SampleCount">Samples of the step.</param>
+/// <param name="LearningRate">The rate used.</param>
+/// <param name="Loss">The step's mean loss; null if it was not read back this step.</param>
+/// <param name="IntervalLoss">The mean over the steps since the last reading; null as <paramref name="Loss"/>.</param>
+/// <param name="GradientNorm">The global norm before clipping; null as <paramref name="Loss"/>, or without clipping.</param>
+/// <param name="SamplesPerSecond">Since the last reading, or since the start.</param>
+/// <param name="Elapsed">Since training began or resumed.</param>
+public readonly record struct StepMetrics(
+    long Step, int Epoch, int BatchInEpoch, int BatchCount, int SampleCount, float LearningRate,
+    float? Loss, float? IntervalLoss, float? GradientNorm, double SamplesPerSecond, TimeSpan Elapsed);
+
+/// <summary>What an epoch tells.</summary>
+/// <param name="Epoch">From 0.</param>
+/// <param name="StepCount">Steps taken in it by this run.</param>
+/// <param name="SampleCount">Samples seen in it by this run.</param>
+/// <param name="MeanLoss">Mean of the samples' losses, each at its own step.</param>
+/// <param name="Duration">Wall time.</param>
+public sealed record EpochMetrics(int Epoch, long StepCount, long SampleCount, float MeanLoss, TimeSpan Duration);
+
+/// <summary>What a whole run tells.</summary>
+/// <param name="StepCount">The step that a further run would begin with.</param>
+/// <param name="SampleCount">Samples seen by this run.</param>
+/// <param name="LastLoss">The last step's loss; NaN if there was none.</param>
+/// <param name="Duration">Wall time.</param>
+public sealed record TrainingResult(long StepCount, long SampleCount, float LastLoss, TimeSpan Duration);
