@@ -81,7 +81,7 @@ public static partial class Reduction
     }
 
     private static void Run<TReducer>(string operation, ExecutionStream stream, Tensor output, Tensor input, ReadOnlySpan<int> dimensions,
-        TReducer reducer, bool accumulate, bool isMean) where TReducer : unmanaged, IReducer
+        TReducer _, bool accumulate, bool isMean) where TReducer : unmanaged, IReducer
     {
         Check.Operand(operation, stream, output);
         Check.Operand(operation, stream, input);
@@ -91,7 +91,12 @@ public static partial class Reduction
         if (output.ElementCount == 0) return;
         ReductionLayout layout = new(input.Shape, mask);
         Check.Rule(operation, layout.ReducedCount > 0 || typeof(TReducer) != typeof(MaxReducer), $"input {input.Shape} has no elements to reduce");
-        float divisor = isMean ? layout.ReducedCount : 1f;
+        Dispatch<TReducer>(stream, output, input, layout, isMean ? layout.ReducedCount : 1f, accumulate);
+    }
+
+    private static void Dispatch<TReducer>(ExecutionStream stream, Tensor output, Tensor input, ReductionLayout layout, float divisor, bool accumulate)
+        where TReducer : unmanaged, IReducer
+    {
         switch (stream.Device)
         {
             case CpuDevice { InstructionSet: InstructionSet.Reference }: ReductionReference.Run<TReducer>(output, input, layout, divisor, accumulate); break;
@@ -99,6 +104,10 @@ public static partial class Reduction
             case GpuDevice gpu: ReductionGpu.Run<TReducer>(gpu, stream, output, input, layout, divisor, accumulate); break;
         }
     }
+
+    /// <summary>Reduces all elements by another rule into an output of one element. The caller has checked the operands.</summary>
+    internal static void All<TReducer>(ExecutionStream stream, Tensor output, Tensor input) where TReducer : unmanaged, IReducer =>
+        Dispatch<TReducer>(stream, output, input, new ReductionLayout(input.Shape, uint.MaxValue), 1f, accumulate: false);
 
     private static uint Mask(string operation, Shape shape, ReadOnlySpan<int> dimensions)
     {

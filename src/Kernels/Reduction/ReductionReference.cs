@@ -15,9 +15,9 @@ internal static class ReductionReference
             {
                 double addend = x[start + (int)layout.ReducedOffset(j)];
                 if (typeof(TReducer) == typeof(MaxReducer)) value = Math.Max(value, addend);
-                else value += typeof(TReducer) == typeof(NormReducer) ? addend * addend : addend;
+                else value += typeof(TReducer) == typeof(NormReducer) || typeof(TReducer) == typeof(SquareSumReducer) ? addend * addend : addend;
             }
-            if (typeof(TReducer) == typeof(NormReducer)) value = Math.Sqrt(value);
+            if (typeof(TReducer) == typeof(NormReducer) || typeof(TReducer) == typeof(RootSumReducer)) value = Math.Sqrt(value);
             result[i] = (float)((value / divisor) + (accumulate ? result[i] : 0));
         }
     }
