@@ -45,7 +45,7 @@ public static class MatMul
         switch (stream.Device)
         {
             case CpuDevice { InstructionSet: InstructionSet.Reference }: MatMulReference.Forward<TOperator>(output, a, b, bias, accumulate); break;
-            case CpuDevice: MatMulReference.Forward<TOperator>(output, a, b, bias, accumulate); break;
+            case CpuDevice cpu: MatMulSimd.Forward<TOperator>(cpu, stream, output, a, b, bias, accumulate); break;
             case GpuDevice gpu: MatMulGpu.Forward<TOperator>(gpu, stream, output, a, b, bias, accumulate); break;
         }
     }

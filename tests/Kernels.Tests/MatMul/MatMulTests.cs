@@ -10,6 +10,19 @@ public abstract class MatMulTests(TestDevice which) : OperationTests(which)
         { 1, 1, 1 }, { 2, 3, 4 }, { 7, 1, 9 }, { 1, 64, 1 }, { 17, 33, 50 }, { 13, 5, 49 }, { 64, 48, 96 }, { 100, 127, 10 }, { 3, 300, 65 },
     };
 
+    /// <summary>Several blocks of rows, columns and depth on the CPU.</summary>
+    public static TheoryData<int, int, int> LargeSizes => new()
+    {
+        { 300, 20, 400 }, { 270, 600, 50 }, { 40, 1030, 51 },
+    };
+
+    [Theory]
+    [MemberData(nameof(LargeSizes))]
+    public void Large_product_is_rows_times_columns_for_every_combination_of_transposes(int m, int k, int n)
+    {
+        if (Which is TestDevice.Vector128 or TestDevice.Avx2 or TestDevice.Avx512) Product_is_rows_times_columns_for_every_combination_of_transposes(m, k, n);
+    }
+
     [Theory]
     [MemberData(nameof(Sizes))]
     public void Product_is_rows_times_columns_for_every_combination_of_transposes(int m, int k, int n)
