@@ -2,7 +2,8 @@ namespace DistTrain.Kernels;
 
 /// <summary>
 /// A vector of f32 lanes. Kernels are written once over this interface and compiled for each width. Comparisons give lanes of all ones or
-/// all zeros, for <see cref="Select"/>. Min and Max give the second operand where either is NaN (x86) or NaN (ARM): never rely on it.
+/// all zeros, for <see cref="Select"/>. Min and Max give the second operand where either is NaN (x86) or NaN (ARM): only a NaN in the second
+/// operand is sure to stay.
 /// </summary>
 internal unsafe interface ISimd<TSelf> where TSelf : unmanaged, ISimd<TSelf>
 {
@@ -57,6 +58,12 @@ internal unsafe interface ISimd<TSelf> where TSelf : unmanaged, ISimd<TSelf>
 
     /// <summary>value * 2^exponent for integral exponents in -126 to 127, by adding to the exponent bits of 1.</summary>
     static abstract TSelf PowerOfTwo(TSelf exponent);
+
+    /// <summary>
+    /// The number whose exponent field is the low eight bits of the value's own bits: 2^n where a float was rounded to 1.5 * 2^23 + 127 + n,
+    /// and 0 for n = -127. The cheapest way from a rounded exponent to its power.
+    /// </summary>
+    static abstract TSelf ExponentFromLowBits(TSelf value);
 
     /// <summary>The unbiased exponent of a positive normal number, as a float.</summary>
     static abstract TSelf Exponent(TSelf value);

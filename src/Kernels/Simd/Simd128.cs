@@ -84,6 +84,9 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
         new(((Vector128.ConvertToInt32Native(exponent._value) + Vector128.Create(127)) << 23).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 ExponentFromLowBits(Simd128 value) => new((value._value.AsInt32() << 23).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 Exponent(Simd128 value) =>
         new(Vector128.ConvertToSingle((value._value.AsInt32() >> 23) - Vector128.Create(127)));
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace DistTrain.Kernels;
 
@@ -18,12 +19,12 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Load(float* source) => new(Vector256.Load(source));
 
+    // Masked moves touch no memory beyond the mask, so they are safe at the end of a page.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 LoadPartial(float* source, int count, float rest)
     {
-        float* lanes = stackalloc float[8];
-        for (int lane = 0; lane < 8; lane++) lanes[lane] = lane < count ? source[lane] : rest;
-        return new(Vector256.Load(lanes));
+        Vector256<float> mask = FirstLanes(count);
+        return new(Vector256.ConditionalSelect(mask, Avx.MaskLoad(source, mask), Vector256.Create(rest)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -32,10 +33,12 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StorePartial(Simd256 value, float* destination, int count)
     {
-        float* lanes = stackalloc float[8];
-        value._value.Store(lanes);
-        for (int lane = 0; lane < count; lane++) destination[lane] = lanes[lane];
+        Avx.MaskStore(destination, FirstLanes(count), value._value);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> FirstLanes(int count) =>
+        Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(count)).AsSingle();
 
     public static Simd256 operator +(Simd256 left, Simd256 right) => new(left._value + right._value);
 
@@ -82,6 +85,9 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 PowerOfTwo(Simd256 exponent) =>
         new(((Vector256.ConvertToInt32Native(exponent._value) + Vector256.Create(127)) << 23).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 ExponentFromLowBits(Simd256 value) => new((value._value.AsInt32() << 23).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 Exponent(Simd256 value) =>

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace DistTrain.Kernels;
 
@@ -18,12 +19,11 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 Load(float* source) => new(Vector512.Load(source));
 
+    // Masked moves touch no memory beyond the mask, so they are safe at the end of a page.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 LoadPartial(float* source, int count, float rest)
     {
-        float* lanes = stackalloc float[16];
-        for (int lane = 0; lane < 16; lane++) lanes[lane] = lane < count ? source[lane] : rest;
-        return new(Vector512.Load(lanes));
+        return new(Avx512F.MaskLoad(source, FirstLanes(count), Vector512.Create(rest)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -32,10 +32,12 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StorePartial(Simd512 value, float* destination, int count)
     {
-        float* lanes = stackalloc float[16];
-        value._value.Store(lanes);
-        for (int lane = 0; lane < count; lane++) destination[lane] = lanes[lane];
+        Avx512F.MaskStore(destination, FirstLanes(count), value._value);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> FirstLanes(int count) =>
+        Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(count)).AsSingle();
 
     public static Simd512 operator +(Simd512 left, Simd512 right) => new(left._value + right._value);
 
@@ -82,6 +84,9 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 PowerOfTwo(Simd512 exponent) =>
         new(((Vector512.ConvertToInt32Native(exponent._value) + Vector512.Create(127)) << 23).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 ExponentFromLowBits(Simd512 value) => new((value._value.AsInt32() << 23).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 Exponent(Simd512 value) =>
