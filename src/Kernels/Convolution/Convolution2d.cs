@@ -48,7 +48,8 @@ public static class Convolution2d
         if (dInput.ElementCount == 0) return;
         switch (stream.Device)
         {
-            case CpuDevice: Convolution2dReference.BackwardInput(dInput, dOutput, weight, geometry); break;
+            case CpuDevice { InstructionSet: InstructionSet.Reference }: Convolution2dReference.BackwardInput(dInput, dOutput, weight, geometry); break;
+            case CpuDevice cpu: Convolution2dSimd.BackwardInput(cpu, stream, dInput, dOutput, weight, geometry); break;
             case GpuDevice gpu: Convolution2dGpu.BackwardInput(gpu, stream, dInput, dOutput, weight, geometry); break;
         }
     }
@@ -78,7 +79,10 @@ public static class Convolution2d
     {
         switch (stream.Device)
         {
-            case CpuDevice: Convolution2dReference.Forward<TActivation>(output, input, weight, bias, geometry); break;
+            case CpuDevice { InstructionSet: InstructionSet.Reference }:
+                Convolution2dReference.Forward<TActivation>(output, input, weight, bias, geometry);
+                break;
+            case CpuDevice cpu: Convolution2dSimd.Forward<TActivation>(cpu, stream, output, input, weight, bias, geometry); break;
             case GpuDevice gpu: Convolution2dGpu.Forward<TActivation>(gpu, stream, output, input, weight, bias, geometry); break;
         }
     }
