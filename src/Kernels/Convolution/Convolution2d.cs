@@ -68,7 +68,10 @@ public static class Convolution2d
         if (dBias is not null) Check.Operand(BackwardWeightName, stream, dBias, new Shape(dWeight.Shape[0]));
         switch (stream.Device)
         {
-            case CpuDevice: Convolution2dReference.BackwardWeight(dWeight, dBias, dOutput, input, geometry, accumulate); break;
+            case CpuDevice { InstructionSet: InstructionSet.Reference }:
+                Convolution2dReference.BackwardWeight(dWeight, dBias, dOutput, input, geometry, accumulate);
+                break;
+            case CpuDevice cpu: Convolution2dSimd.BackwardWeight(cpu, stream, dWeight, dBias, dOutput, input, geometry, accumulate); break;
             case GpuDevice gpu: Convolution2dGpu.BackwardWeight(gpu, stream, dWeight, dBias, dOutput, input, geometry, accumulate); break;
         }
     }

@@ -234,21 +234,19 @@ public abstract class Convolution2dTests(TestDevice which) : OperationTests(whic
 
     private void Verify(ConvolutionCase sizes)
     {
-        float[] input = Numbers.Uniform(sizes.Input, 1), weight = Numbers.Uniform(sizes.Weight, 2), bias = Numbers.Uniform(sizes.Bias, 3);
-        float[] dOutput = Numbers.Uniform(sizes.Output, 4);
-        using Tensor inputTensor = Tensor.From(Stream, input, sizes.Input), weightTensor = Tensor.From(Stream, weight, sizes.Weight);
-        using Tensor biasTensor = Tensor.From(Stream, bias, sizes.Bias), dOutputTensor = Tensor.From(Stream, dOutput, sizes.Output);
+        Expectation expected = PlainConvolution.Of(sizes);
+        using Tensor input = Tensor.From(Stream, expected.Input, sizes.Input), weight = Tensor.From(Stream, expected.Weight, sizes.Weight);
+        using Tensor bias = Tensor.From(Stream, expected.Bias, sizes.Bias), dOutput = Tensor.From(Stream, expected.DOutput, sizes.Output);
         Tensor output = Output(sizes.Output), dInput = Output(sizes.Input), dWeight = Output(sizes.Weight), dBias = Output(sizes.Bias);
 
-        Convolution2d.Forward(Stream, output, inputTensor, weightTensor, biasTensor, sizes.Options);
-        Convolution2d.BackwardInput(Stream, dInput, dOutputTensor, weightTensor, sizes.Options);
-        Convolution2d.BackwardWeight(Stream, dWeight, dBias, dOutputTensor, inputTensor, sizes.Options);
+        Convolution2d.Forward(Stream, output, input, weight, bias, sizes.Options);
+        Convolution2d.BackwardInput(Stream, dInput, dOutput, weight, sizes.Options);
+        Convolution2d.BackwardWeight(Stream, dWeight, dBias, dOutput, input, sizes.Options);
 
-        (double[] expectedInput, double[] expectedWeight, double[] expectedBias) = PlainConvolution.Gradients(sizes, input, weight, dOutput);
-        AssertSum(PlainConvolution.Forward(sizes, input, weight, bias), Read(output), weight.Length / sizes.OutputChannels);
-        AssertSum(expectedInput, Read(dInput), weight.Length / sizes.InputChannels);
-        AssertSum(expectedWeight, Read(dWeight), dOutput.Length / sizes.OutputChannels);
-        AssertSum(expectedBias, Read(dBias), dOutput.Length / sizes.OutputChannels);
+        AssertSum(expected.Output, Read(output), expected.Weight.Length / sizes.OutputChannels);
+        AssertSum(expected.DInput, Read(dInput), expected.Weight.Length / sizes.InputChannels);
+        AssertSum(expected.DWeight, Read(dWeight), expected.DOutput.Length / sizes.OutputChannels);
+        AssertSum(expected.DBias, Read(dBias), expected.DOutput.Length / sizes.OutputChannels);
     }
 
     /// <summary>A sum of n products of numbers below 1 may be off by n roundings of partial sums of about √n.</summary>

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using DistTrain.TestKit;
 
 namespace DistTrain.Kernels.Tests;
@@ -29,6 +30,11 @@ public sealed record ConvolutionCase(
 /// <summary>The expectation, in double precision: walks every product of the convolution once and lets the caller add it where it belongs.</summary>
 public static class PlainConvolution
 {
+    private static readonly ConcurrentDictionary<ConvolutionCase, Lazy<Expectation>> s_expectations = [];
+
+    /// <summary>Numbers for one case and what double precision makes of them; worked out once for all devices.</summary>
+    public static Expectation Of(ConvolutionCase sizes) => s_expectations.GetOrAdd(sizes, static key => new(() => new Expectation(key))).Value;
+
     /// <summary>Calls back with (index in output, index in input, index in weight) for each product.</summary>
     public static void ForEachProduct(ConvolutionCase c, Action<int, int, int> visit)
     {
@@ -74,4 +80,34 @@ public static class PlainConvolution
         for (int i = 0; i < dOutput.Length; i++) dBias[i / plane % dBias.Length] += dOutput[i];
         return (dInput, dWeight, dBias);
     }
+}
+
+/// <summary>Random operands of a case, its output and its gradients in double precision.</summary>
+public sealed class Expectation
+{
+    public Expectation(ConvolutionCase sizes)
+    {
+        Input = Numbers.Uniform(sizes.Input, 1);
+        Weight = Numbers.Uniform(sizes.Weight, 2);
+        Bias = Numbers.Uniform(sizes.Bias, 3);
+        DOutput = Numbers.Uniform(sizes.Output, 4);
+        Output = PlainConvolution.Forward(sizes, Input, Weight, Bias);
+        (DInput, DWeight, DBias) = PlainConvolution.Gradients(sizes, Input, Weight, DOutput);
+    }
+
+    public float[] Input { get; }
+
+    public float[] Weight { get; }
+
+    public float[] Bias { get; }
+
+    public float[] DOutput { get; }
+
+    public double[] Output { get; }
+
+    public double[] DInput { get; }
+
+    public double[] DWeight { get; }
+
+    public double[] DBias { get; }
 }
