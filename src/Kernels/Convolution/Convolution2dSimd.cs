@@ -36,7 +36,7 @@ internal static unsafe class Convolution2dSimd
         plan.WriteOffsets((int*)offsets.Pointer);
         using Tensor sums = Tensor.Allocate(stream, new Shape(plan.ItemCount, checked((int)plan.SumElementCount)));
         using Tensor biasSums = Tensor.Allocate(stream, new Shape(plan.BlockCount * plan.Geometry.Groups, plan.PaddedOutputs));
-        using Tensor scratch = ScratchSlots.Allocate(stream, cpu, WeightGradientKernel.SlotElementCount(plan), out ScratchSlots slots);
+        using Tensor scratch = AllocateSlots(stream, cpu, WeightGradientKernel.SlotElementCount(plan), out ScratchSlots slots);
         cpu.Run(
             new WeightGradientKernel
             {
@@ -62,7 +62,7 @@ internal static unsafe class Convolution2dSimd
         plan.WriteTaps(0, 0, (int*)offsets.Pointer, (int*)offsets.Pointer + plan.TapCount);
         using Tensor sums = Tensor.Allocate(stream, new Shape(blocks, checked((int)dWeight.ElementCount)));
         using Tensor biasSums = Tensor.Allocate(stream, new Shape(blocks, plan.Groups * plan.TargetChannels));
-        using Tensor scratch = ScratchSlots.Allocate(stream, cpu, NarrowWeightGradient.SlotElementCount(plan), out ScratchSlots slots);
+        using Tensor scratch = AllocateSlots(stream, cpu, NarrowWeightGradient.SlotElementCount(plan), out ScratchSlots slots);
         NarrowWeightGradient kernel = new()
         {
             Plan = plan, Slots = slots, BlockCount = blocks, Offsets = (int*)offsets.Pointer, Input = (float*)input.Pointer,
@@ -81,7 +81,7 @@ internal static unsafe class Convolution2dSimd
         where TActivation : unmanaged, IUnaryOperator
     {
         using Tensor packed = FlatWeights.Pack(stream, cpu, plan, weight, out FlatWeights weights);
-        using Tensor scratch = ScratchSlots.Allocate(stream, cpu, FlatKernel<TActivation>.SlotElementCount(plan), out ScratchSlots slots);
+        using Tensor scratch = AllocateSlots(stream, cpu, FlatKernel<TActivation>.SlotElementCount(plan), out ScratchSlots slots);
         cpu.Run(
             new FlatKernel<TActivation>
             {
@@ -89,5 +89,15 @@ internal static unsafe class Convolution2dSimd
                 Bias = bias is null ? null : (float*)bias.Pointer,
             },
             plan.ItemCount);
+    }
+
+    /// <summary>Work memory for every thread that may run items at once. Dispose it after the job.</summary>
+    private static Tensor AllocateSlots(ExecutionStream stream, CpuDevice cpu, long elementCount, out ScratchSlots slots)
+    {
+        int threads = cpu.Team.ThreadCount;
+        Tensor memory = Tensor.Allocate(stream, new Shape(checked((int)(ScratchSlots.ByteCount(threads, elementCount) / sizeof(float)))));
+        slots = new ScratchSlots((byte*)memory.Pointer, threads, elementCount);
+        slots.Initialize();
+        return memory;
     }
 }

@@ -25,7 +25,7 @@ internal unsafe struct FlatKernel<TActivation> : ISimdKernel where TActivation :
         float* flat = Slots.Take(out int slot);
         FlatSource.Fill<V>(Plan, flat, Source + ((long)plane * Plan.SourceChannels * Plan.SourceHeight * Plan.SourceWidth), firstRow);
         for (int lattice = 0; lattice < Plan.LatticeCount; lattice++) RunLattice<V>(plane, lattice, firstRow, flat);
-        Slots.GiveBack(slot);
+        Slots.Return(slot);
     }
 
     private readonly void RunLattice<V>(int plane, int lattice, int firstRow, float* flat) where V : unmanaged, ISimd<V>

@@ -44,7 +44,7 @@ internal unsafe struct NarrowWeightGradient : ISimdKernel
             for (int row = 0; row < Plan.TargetHeight; row += Plan.BandRows)
                 RunBand<V>(((long)image * Plan.Groups) + group, row, flat, sums, biasSums);
         }
-        Slots.GiveBack(slot);
+        Slots.Return(slot);
     }
 
     private readonly void RunBand<V>(long plane, int firstRow, float* flat, float* sums, float* biasSums) where V : unmanaged, ISimd<V>

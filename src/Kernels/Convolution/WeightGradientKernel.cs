@@ -36,7 +36,7 @@ internal unsafe struct WeightGradientKernel : ISimdKernel
             for (int row = 0; row < Plan.Geometry.OutputHeight; row += Plan.BandRows)
                 RunBand<V>(((long)image * Plan.Geometry.Groups) + group, chunk, row, padded, sums, biasSums);
         }
-        Slots.GiveBack(slot);
+        Slots.Return(slot);
     }
 
     private readonly void RunBand<V>(long plane, int chunk, int firstRow, float* padded, float* sums, float* biasSums) where V : unmanaged, ISimd<V>
