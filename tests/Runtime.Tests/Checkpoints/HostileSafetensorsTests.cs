@@ -137,7 +137,7 @@ public sealed class HostileSafetensorsTests : SafetensorsFiles
         {
             byte[] file = Make(text, dataByteCount);
             OpenAndReadAll(Write(file), file.Length);
-        }, iter: 5000, threads: 1);
+        }, iter: 1500, threads: 1);
     }
 
     [Fact]
