@@ -96,7 +96,7 @@ internal static class SimdMath
         return V.Select(V.EqualTo(x, x), result, x);
     }
 
-    /// <summary>1 / (1 + e^-x), stable on both sides.</summary>
+    /// <summary>1 / (1 + e^-x) within 3 ulp, stable on both sides.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Sigmoid<V>(V x) where V : unmanaged, ISimd<V>
     {
@@ -106,7 +106,7 @@ internal static class SimdMath
         return V.Select(V.EqualTo(x, x), result, x);
     }
 
-    /// <summary>tanh x: an odd polynomial near 0 (Cephes tanhf, |x| &lt; 0.625), else 1 - 2 / (e^2|x| + 1) with the sign of x.</summary>
+    /// <summary>tanh x within 3 ulp, -0 for -0: an odd polynomial near 0 (Cephes tanhf, |x| &lt; 0.625), else 1 - 2 / (e^2|x| + 1) with the sign of x.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Tanh<V>(V x) where V : unmanaged, ISimd<V>
     {
@@ -121,6 +121,7 @@ internal static class SimdMath
         V far = V.Broadcast(1f) - (V.Broadcast(2f) / (Exp(a + a) + V.Broadcast(1f)));
         far = V.Select(V.LessThan(x, V.Zero), -far, far);
         V result = V.Select(V.LessThan(a, V.Broadcast(0.625f)), near, far);
-        return V.Select(V.EqualTo(x, x), result, x);
+        // NaN and both zeros are their own results.
+        return V.Select(V.GreaterThan(a, V.Zero), result, x);
     }
 }
