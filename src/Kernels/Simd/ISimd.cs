@@ -19,6 +19,9 @@ internal unsafe interface ISimd<TSelf> where TSelf : unmanaged, ISimd<TSelf>
     /// <summary>Loads the first <paramref name="count"/> lanes and sets the others to <paramref name="rest"/>; never reads beyond them.</summary>
     static abstract TSelf LoadPartial(float* source, int count, float rest);
 
+    /// <summary>The upper 24 bits of each random word as a fraction: a multiple of 2^-24 in [0, 1), exact.</summary>
+    static abstract TSelf LoadFractions(uint* words);
+
     static abstract void Store(TSelf value, float* destination);
 
     /// <summary>Stores the first <paramref name="count"/> lanes; never writes beyond them.</summary>

@@ -27,6 +27,10 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 LoadFractions(uint* words) =>
+        new(Vector128.ConvertToSingle((Vector128.Load(words) >>> 8).AsInt32()) * Vector128.Create(1f / 16_777_216f));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Simd128 value, float* destination) => value._value.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

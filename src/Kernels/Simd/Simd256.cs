@@ -28,6 +28,10 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 LoadFractions(uint* words) =>
+        new(Vector256.ConvertToSingle((Vector256.Load(words) >>> 8).AsInt32()) * Vector256.Create(1f / 16_777_216f));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Simd256 value, float* destination) => value._value.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -27,6 +27,10 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 LoadFractions(uint* words) =>
+        new(Vector512.ConvertToSingle((Vector512.Load(words) >>> 8).AsInt32()) * Vector512.Create(1f / 16_777_216f));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Simd512 value, float* destination) => value._value.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
