@@ -1,5 +1,5 @@
 // Plain host loops in place of kernels that are about to land; CPU only. Each goes away with its kernel.
-#pragma warning disable IDE0060, CS1591
+#pragma warning disable IDE0060
 using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
@@ -15,7 +15,3 @@ internal static class SgdUpdate { public static void Apply(ExecutionStream strea
 internal readonly record struct AdamOptions(float LearningRate, float Beta1, float Beta2, float Epsilon, float WeightDecay, bool DecoupledWeightDecay, int Step);
 internal static class AdamUpdate { public static void Apply(ExecutionStream stream, Tensor parameter, Tensor m, Tensor v, Tensor gradient, in AdamOptions o) { } }
 internal static class GlobalNorm { public static void Clip(ExecutionStream stream, Tensor norm, IReadOnlyList<Tensor> gradients, float maxNorm) {} }
-public readonly record struct CrossEntropyOptions(float LabelSmoothing = 0f, int IgnoreIndex = -100);
-internal static class CrossEntropy { 
- public static void Forward(ExecutionStream stream, Tensor loss, Tensor? dLogits, Tensor logits, Tensor labels, in CrossEntropyOptions options = default) { int c = logits.Shape[-1], n = (int)logits.Shape.RowCount; var x = logits.AsSpan<float>(); double total = 0; var y = labels.AsSpan<int>(); for (int r = 0; r < n; r++) { var row = x.Slice(r*c, c); double max = double.NegativeInfinity; foreach (float f in row) max = Math.Max(max, f); double s = 0; foreach (float f in row) s += Math.Exp(f-max); total += max + Math.Log(s) - row[y[r]]; if (dLogits != null) { var d = dLogits.AsSpan<float>().Slice(r*c, c); for (int k = 0; k < c; k++) d[k] = (float)((Math.Exp(row[k]-max)/s - (k == y[r] ? 1 : 0))/n); } } loss.AsSpan<float>()[0] = (float)(total/n); }
- public static void ForwardSoft(ExecutionStream stream, Tensor loss, Tensor? dLogits, Tensor logits, Tensor targets) { } }

@@ -47,6 +47,13 @@ public abstract class Function
         return variable;
     }
 
+    /// <summary>As <see cref="Save"/> for a variable that only this function will read: the forward pass lets go of it.</summary>
+    protected Variable SaveAlone(Variable variable)
+    {
+        Save(variable).Release();
+        return variable;
+    }
+
     /// <summary>Remembers a parameter with the version of its value, so that a change before the backward pass is noticed.</summary>
     protected ParameterUse Use(Parameter parameter)
     {
@@ -107,6 +114,15 @@ public abstract class Function
         _outputGradient = Tensor.Allocate(Stream, old.Shape);
         _outputGradientIsShared = false;
         return _outputGradient;
+    }
+
+    /// <summary>Writes or adds a gradient that was computed elsewhere.</summary>
+    protected void Put(Tensor gradient, Tensor target, bool accumulate)
+    {
+        ArgumentNullException.ThrowIfNull(gradient);
+        ArgumentNullException.ThrowIfNull(target);
+        if (accumulate) Elementwise.Add(Stream, target, target, gradient);
+        else gradient.CopyTo(Stream, target);
     }
 
     internal void Attach(Variable output) => _output = output;

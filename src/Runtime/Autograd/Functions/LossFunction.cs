@@ -11,8 +11,7 @@ public sealed class LossFunction : Function
     private LossFunction(Variable input, Variable gradient)
     {
         _input = input;
-        _gradient = Save(gradient);
-        gradient.Release();
+        _gradient = SaveAlone(gradient);
     }
 
     /// <summary>Set where the loss is the root of the backward pass: then no kernel multiplies unless this is other than 1.</summary>

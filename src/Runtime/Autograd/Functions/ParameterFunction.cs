@@ -26,8 +26,7 @@ public sealed class ParameterFunction : Function
     /// <inheritdoc/>
     protected internal override void BackwardWeight(GradientStore gradients)
     {
-        if (!gradients.TryTarget(Stream, _parameter.Parameter, out Tensor target, out bool accumulate)) return;
-        if (accumulate) Elementwise.Add(Stream, target, target, OutputGradient);
-        else OutputGradient.CopyTo(Stream, target);
+        ArgumentNullException.ThrowIfNull(gradients);
+        if (gradients.TryTarget(Stream, _parameter.Parameter, out Tensor target, out bool accumulate)) Put(OutputGradient, target, accumulate);
     }
 }

@@ -1,0 +1,15 @@
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>The mean of each square window of an NCHW input; padding does not count (PyTorch's <c>count_include_pad=False</c>).</summary>
+/// <param name="kernelSize">Height and width of the window.</param>
+/// <param name="stride">Down and right; the kernel size if null.</param>
+/// <param name="padding">On all four sides.</param>
+public sealed class AveragePool2d(int kernelSize, int? stride = null, int padding = 0) : Module
+{
+    private readonly Pooling2dOptions _options = new(kernelSize, kernelSize, stride ?? kernelSize, stride ?? kernelSize, padding, padding);
+
+    /// <inheritdoc/>
+    public override Variable Forward(Variable input) => AveragePool2dFunction.Apply(input, _options);
+}
