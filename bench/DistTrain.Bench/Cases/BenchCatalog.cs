@@ -6,6 +6,11 @@ public static class BenchCatalog
     private static readonly Dictionary<string, (string Description, Func<bool, IEnumerable<BenchCase>> Cases)> s_benches = new()
     {
         ["matmul"] = ("f32 matrix product, overwriting", isGpu => isGpu ? MatMulWorkload.GpuCases() : MatMulWorkload.Cases()),
+        ["convolution"] = ("2-D convolution with bias, each pass apart", _ => ConvolutionWorkload.Cases()),
+        ["softmax"] = ("softmax with temperature over rows", _ => SoftmaxWorkload.Cases()),
+        ["distillation-loss"] = ("distillation loss with its gradient, alpha 0.5, T 4", _ => DistillationLossWorkload.Cases()),
+        ["attention"] = ("scaled dot-product attention, [batch, tokens, heads, head size]", _ => AttentionWorkload.Cases()),
+        ["train-step"] = ("a training step on a batch in memory: forward, backward, SGD with momentum", TrainStepWorkload.Cases),
         ["limits"] = ("what the machine allows: multiply-adds on registers, copies in the caches and beyond", isGpu => isGpu ? CopyWorkload.Cases() : FmaPeakWorkload.Cases().Concat(CopyWorkload.Cases())),
     };
 
@@ -30,6 +35,6 @@ public static class BenchCatalog
                 output.WriteLine($"  {benchCase.Name.PadRight(WidestCaseName(name))}  {benchCase.Measure.Unit(),-9}  {benchCase.Measure.Better()} is better{(onCpu.Contains(benchCase.Name) ? "" : "  (GPU)")}");
         }
         output.WriteLine($"peers: {string.Join(", ", PeerCatalog.Names)}");
-        output.WriteLine($"  installed: {string.Join(", ", PeerCatalog.Installed(isCpu: true).DefaultIfEmpty("none; bench/peers/setup.sh installs them"))}");
+        output.WriteLine($"  installed: {string.Join(", ", PeerCatalog.Installed("cpu").DefaultIfEmpty("none; bench/peers/setup.sh installs them"))}");
     }
 }

@@ -11,19 +11,15 @@ public static class PeerCatalog
     /// <summary>All names.</summary>
     public static IReadOnlyList<string> Names { get; } = ["torchsharp", "onednn", "openblas", "pytorch", "pytorch-tf32", "pytorch-bf16"];
 
-    /// <summary>Peers that could be started for a device: those whose program is there.</summary>
-    public static IEnumerable<string> Installed(bool isCpu) =>
-        Names.Where(name => name.StartsWith("pytorch", StringComparison.Ordinal) ? HasTorch.Value && (!isCpu || name == "pytorch") : isCpu && File.Exists(ProgramOf(name)));
+    /// <summary>Peers that could be started for a device: those that are installed and know it.</summary>
+    public static IEnumerable<string> Installed(string device) => Names.Where(name => Unavailable(name, device) is null);
 
     /// <summary>Starts a peer, or returns null with the reason why it can't be.</summary>
     public static PeerProcess? Start(string name, string device, int threads, out string? reason)
     {
-        bool isPython = name.StartsWith("pytorch", StringComparison.Ordinal);
-        if (!Installed(device == "cpu").Contains(name))
-        {
-            reason = isPython ? "python3 can't import torch (or the precision is a GPU's)" : device != "cpu" ? "it runs on the CPU only" : "not installed; bench/peers/setup.sh builds it";
-            return null;
-        }
+        reason = Unavailable(name, device);
+        if (reason is not null) return null;
+        bool isPython = IsPython(name);
         string count = $"{Math.Max(threads, 1)}";
         Dictionary<string, string> environment = new()
         {
@@ -35,8 +31,18 @@ public static class PeerCatalog
         if (name == "openblas" && InstructionSets.Best == InstructionSet.Avx512 && Environment.GetEnvironmentVariable("OPENBLAS_CORETYPE") is null)
             environment["OPENBLAS_CORETYPE"] = "SkylakeX";
         string[] arguments = isPython ? [ScriptPath, device, count, name["pytorch".Length..].TrimStart('-')] : [count];
-        PeerProcess? peer = PeerProcess.TryStart(name, isPython ? "python3" : ProgramOf(name), arguments, environment, out reason);
-        return peer;
+        return PeerProcess.TryStart(name, isPython ? "python3" : ProgramOf(name), arguments, environment, out reason);
+    }
+
+    private static bool IsPython(string name) => name.StartsWith("pytorch", StringComparison.Ordinal);
+
+    private static string? Unavailable(string name, string device)
+    {
+        bool isCpu = device == "cpu", isCuda = device.StartsWith("cuda", StringComparison.Ordinal);
+        if (!isCpu && !(isCuda && IsPython(name))) return $"it does not run on {device}";
+        if (isCpu && name is "pytorch-tf32" or "pytorch-bf16") return "its precision is for GPUs";
+        if (IsPython(name)) return HasTorch.Value ? null : "python3 can't import torch";
+        return File.Exists(ProgramOf(name)) ? null : "not installed; bench/peers/setup.sh builds it";
     }
 
     private static Lazy<bool> HasTorch { get; } = new(static () => PeerProcess.Succeeds("python3", "-c", "import torch"));

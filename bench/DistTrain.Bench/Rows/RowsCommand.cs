@@ -75,7 +75,7 @@ public static class RowsCommand
     private static List<PeerProcess> StartPeers(RowsOptions options, int threads, TextWriter log)
     {
         List<PeerProcess> peers = [];
-        foreach (string name in options.Against ?? [.. PeerCatalog.Installed(options.IsCpu)])
+        foreach (string name in options.Against ?? [.. PeerCatalog.Installed(options.Device)])
         {
             PeerProcess? peer = PeerCatalog.Start(name, options.Device, threads, out string? reason);
             if (peer is not null) peers.Add(peer);
