@@ -125,7 +125,7 @@ public sealed unsafe class CpuDevice : ComputeDevice
 
         public override void Wait(StreamEvent streamEvent) => streamEvent.Synchronize();
 
-        public override void Dispose()
+        private protected override void Close()
         {
         }
     }

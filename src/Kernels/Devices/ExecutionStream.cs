@@ -23,8 +23,21 @@ public abstract class ExecutionStream : IDisposable
     /// <summary>Makes work enqueued from now on wait for the event, without blocking the host where the device allows it.</summary>
     public abstract void Wait(StreamEvent streamEvent);
 
-    /// <inheritdoc/>
-    public abstract void Dispose();
+    /// <summary>True after <see cref="Dispose"/>: all its work is done, and none can be added.</summary>
+    public bool IsDisposed { get; private set; }
+
+    /// <summary>Waits for the stream's work and ends it; the memory that the pool kept for it goes to the default stream. Safe to call twice. A device's default stream stays.</summary>
+    public void Dispose()
+    {
+        GC.SuppressFinalize(this);
+        if (IsDisposed || this == Device.DefaultStream) return;
+        Close();
+        IsDisposed = true;
+        Device.Pool.MoveToDefaultStream(this);
+    }
+
+    /// <summary>Waits for the work and frees the native stream.</summary>
+    private protected abstract void Close();
 }
 
 /// <summary>A point in a stream's work, reached when all work before it is done.</summary>

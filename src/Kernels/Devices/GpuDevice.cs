@@ -8,6 +8,7 @@ namespace DistTrain.Kernels;
 /// <summary>A device whose kernels ILGPU compiles: CUDA, OpenCL, or ILGPU's emulator. ILGPU's types stay inside this assembly.</summary>
 public sealed unsafe class GpuDevice : ComputeDevice
 {
+    private const int BytesOfCopy = 1 << 30;
     private readonly Context _context;
     private readonly GpuStream _defaultStream;
     private readonly ConcurrentDictionary<Delegate, Delegate> _kernels = [];
@@ -118,16 +119,23 @@ public sealed unsafe class GpuDevice : ComputeDevice
 
     internal override void CopyFromHost(ExecutionStream stream, Tensor destination, void* source)
     {
-        if (destination.ElementCount == 0) return;
-        ReadOnlySpan<byte> bytes = new(source, checked((int)destination.ByteCount));
-        View<byte>(destination).CopyFromCPU(Native(stream), bytes);
+        ArrayView<byte> view = View<byte>(destination);
+        // Spans hold at most 2^31 - 1 bytes.
+        for (long start = 0; start < view.Length; start += BytesOfCopy)
+        {
+            int count = (int)Math.Min(BytesOfCopy, view.Length - start);
+            view.SubView(start, count).CopyFromCPU(Native(stream), new ReadOnlySpan<byte>((byte*)source + start, count));
+        }
     }
 
     internal override void CopyToHost(ExecutionStream stream, Tensor source, void* destination)
     {
-        if (source.ElementCount == 0) return;
-        Span<byte> bytes = new(destination, checked((int)source.ByteCount));
-        View<byte>(source).CopyToCPU(Native(stream), bytes);
+        ArrayView<byte> view = View<byte>(source);
+        for (long start = 0; start < view.Length; start += BytesOfCopy)
+        {
+            int count = (int)Math.Min(BytesOfCopy, view.Length - start);
+            view.SubView(start, count).CopyToCPU(Native(stream), new Span<byte>((byte*)destination + start, count));
+        }
     }
 
     internal override void CopyOnDevice(ExecutionStream stream, Tensor source, Tensor destination)

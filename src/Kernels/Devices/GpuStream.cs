@@ -39,7 +39,7 @@ internal sealed class GpuStream(GpuDevice device, AcceleratorStream native, bool
         else streamEvent.Synchronize();
     }
 
-    public override void Dispose()
+    private protected override void Close()
     {
         if (!ownsStream || Native.IsDisposed) return;
         Synchronize();

@@ -54,7 +54,8 @@ public static class InstructionSets
         _ => "reference",
     };
 
-    private static InstructionSet Parse(string text)
+    /// <summary>The set that a value of the variable names.</summary>
+    internal static InstructionSet Parse(string text)
     {
         foreach (InstructionSet set in Enum.GetValues<InstructionSet>())
         {

@@ -3,7 +3,7 @@ namespace DistTrain.Kernels;
 /// <summary>Finds what a mistyped name probably meant.</summary>
 public static class NearestName
 {
-    /// <summary>The candidate with the least edit distance (insert, delete, replace: 1 each; case ignored), or null if none is near enough to be meant.</summary>
+    /// <summary>The candidate with the least edit distance (insert, delete, replace: 1 each; case ignored), or one that begins with the name; null if none is near enough to be meant.</summary>
     public static string? Of(string name, IEnumerable<string> candidates)
     {
         ArgumentNullException.ThrowIfNull(name);
@@ -14,7 +14,9 @@ public static class NearestName
             int distance = Distance(name, candidate);
             if (distance < bestDistance) (best, bestDistance) = (candidate, distance);
         }
-        return bestDistance <= Math.Max(2, name.Length / 2) ? best : null;
+        if (bestDistance <= Math.Max(2, name.Length / 2)) return best;
+        // A name cut short is far by distance, yet plainly meant.
+        return name.Length < 2 ? null : candidates.FirstOrDefault(candidate => candidate.StartsWith(name, StringComparison.OrdinalIgnoreCase));
     }
 
     /// <summary>" Did you mean X?" or nothing: to end a message with.</summary>

@@ -20,6 +20,9 @@ internal sealed unsafe class ThreadTeam : IDisposable
     private const int JobIsOpen = 1;
     private const int OneMember = 2;
 
+    /// <summary>Beyond any item's number, with room for every member to count on once more.</summary>
+    private const int PastAllItems = int.MaxValue - 65_536;
+
     private readonly Worker[] _workers;
     private readonly Lock _callerLock = new();
     private volatile bool _stopping;
@@ -44,9 +47,13 @@ internal sealed unsafe class ThreadTeam : IDisposable
 
     public int ThreadCount => _workers.Length + 1;
 
+    /// <summary>Workers whose threads have not ended: none after <see cref="Dispose"/>.</summary>
+    internal int LivingWorkerCount => _workers.Count(static worker => worker.IsAlive);
+
     /// <summary>Runs items 0 to itemCount - 1 and returns when all are done. A nested or concurrent call runs its items in its own thread.</summary>
     public void Run<TJob>(ref TJob job, int itemCount) where TJob : unmanaged, IParallelJob
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(itemCount, PastAllItems);
         if (itemCount <= 1 || _workers.Length == 0 || !_callerLock.TryEnter())
         {
             for (int item = 0; item < itemCount; item++) job.Run(item);
@@ -68,8 +75,10 @@ internal sealed unsafe class ThreadTeam : IDisposable
         }
     }
 
+    /// <summary>Ends the workers after their current items and waits for them; jobs run in the caller's thread from then on. Safe to call twice.</summary>
     public void Dispose()
     {
+        if (_stopping) return;
         _stopping = true;
         foreach (Worker worker in _workers) worker.Stop();
     }
@@ -111,7 +120,7 @@ internal sealed unsafe class ThreadTeam : IDisposable
         {
             // Kept and thrown by the caller; a worker thread must not die of it.
             Interlocked.CompareExchange(ref _failure, failure, null);
-            Volatile.Write(ref _next.Value, int.MaxValue / 2);
+            Volatile.Write(ref _next.Value, PastAllItems);
         }
     }
 
@@ -155,6 +164,8 @@ internal sealed unsafe class ThreadTeam : IDisposable
             _thread = new Thread(() => Loop(cpus)) { IsBackground = true, Name = $"DistTrain worker {index + 1}" };
             _thread.Start();
         }
+
+        public bool IsAlive => _thread.IsAlive;
 
         public void Wake()
         {

@@ -44,6 +44,7 @@ public sealed class BufferPool
     /// <exception cref="OutOfDeviceMemoryException">The device or <see cref="ByteLimit"/> has no room.</exception>
     internal DeviceBuffer Rent(ExecutionStream stream, long byteCount)
     {
+        ObjectDisposedException.ThrowIf(_device.IsDisposed, _device);
         int sizeClass = SizeClassOf(byteCount);
         long classByteCount = ByteCountOf(sizeClass);
         lock (_lock)
@@ -71,10 +72,29 @@ public sealed class BufferPool
                 return;
             }
             CachedByteCount += buffer.ByteCount;
-            (ExecutionStream, int) key = (buffer.HomeStream!, buffer.SizeClass);
-            if (!_free.TryGetValue(key, out Stack<DeviceBuffer>? stack)) _free[key] = stack = new Stack<DeviceBuffer>();
-            stack.Push(buffer);
+            KeepLocked(buffer);
         }
+    }
+
+    /// <summary>Gives the buffers kept for a stream that has ended, its work done, to the default stream.</summary>
+    internal void MoveToDefaultStream(ExecutionStream stream)
+    {
+        lock (_lock)
+        {
+            foreach (((ExecutionStream, int) key, Stack<DeviceBuffer> stack) in _free.Where(pair => pair.Key.Item1 == stream).ToArray())
+            {
+                _free.Remove(key);
+                foreach (DeviceBuffer buffer in stack) KeepLocked(buffer);
+            }
+        }
+    }
+
+    private void KeepLocked(DeviceBuffer buffer)
+    {
+        if (buffer.HomeStream!.IsDisposed) buffer.HomeStream = _device.DefaultStream;
+        (ExecutionStream, int) key = (buffer.HomeStream, buffer.SizeClass);
+        if (!_free.TryGetValue(key, out Stack<DeviceBuffer>? stack)) _free[key] = stack = new Stack<DeviceBuffer>();
+        stack.Push(buffer);
     }
 
     /// <summary>Frees all memory kept for reuse, after waiting for the device's pending work.</summary>

@@ -47,7 +47,7 @@ public sealed class DeviceBuffer
     /// <param name="device">The device that can address the memory. CPU and CUDA devices; OpenCL has no addresses to wrap.</param>
     /// <param name="pointer">Address of the first byte, aligned to the element size at least.</param>
     /// <param name="byteCount">Bytes from there on.</param>
-    /// <param name="release">Called with the last reference, on the disposing thread; may be null.</param>
+    /// <param name="release">Called with the last reference, on the disposing thread, after waiting for the default stream's work and that of streams named to <see cref="RecordUse"/>; may be null.</param>
     /// <exception cref="ArgumentException">A null pointer or a negative length.</exception>
     /// <exception cref="NotSupportedException">The device can't address foreign memory.</exception>
     public static DeviceBuffer Wrap(ComputeDevice device, nint pointer, long byteCount, Action? release = null)
@@ -64,7 +64,7 @@ public sealed class DeviceBuffer
     /// </summary>
     public void RecordUse(ExecutionStream stream)
     {
-        if (stream == HomeStream || IsExternal) return;
+        if (stream == HomeStream) return;
         lock (this)
         {
             _usedBy ??= [];
@@ -81,6 +81,9 @@ public sealed class DeviceBuffer
         if (left < 0) throw new InvalidOperationException("a device buffer was released more often than it was referenced");
         if (IsExternal)
         {
+            // The owner may unmap the memory at once: nothing may still run on it.
+            if (!Device.IsDisposed) Device.DefaultStream.Synchronize();
+            foreach (ExecutionStream stream in LivingUsers()) stream.Synchronize();
             Interlocked.Exchange(ref _release, null)?.Invoke();
             return;
         }
@@ -91,7 +94,13 @@ public sealed class DeviceBuffer
     private void WaitForOtherStreams()
     {
         if (_usedBy is not { Count: > 0 }) return;
-        foreach (ExecutionStream stream in _usedBy) HomeStream!.Wait(stream.Record());
+        // A home that has ended leaves the memory to the default stream.
+        ExecutionStream next = HomeStream!.IsDisposed ? Device.DefaultStream : HomeStream;
+        foreach (ExecutionStream stream in LivingUsers()) next.Wait(stream.Record());
         _usedBy.Clear();
     }
+
+    /// <summary>A stream that has ended has no work left, nor has one of a disposed device.</summary>
+    private IEnumerable<ExecutionStream> LivingUsers() =>
+        _usedBy is null ? [] : _usedBy.Where(static stream => !stream.IsDisposed && !stream.Device.IsDisposed);
 }

@@ -20,13 +20,15 @@ public readonly struct Shape : IEquatable<Shape>
     {
         if (extents.Length > MaxDimensionCount)
             throw new ArgumentException($"a shape has at most {MaxDimensionCount} dimensions, found {extents.Length}");
-        long elementCount = 1;
+        long elementCount = extents.Contains(0) ? 0 : 1;
         for (int dimension = 0; dimension < extents.Length; dimension++)
         {
             if (extents[dimension] < 0)
                 throw new ArgumentException($"dimension {dimension} of a shape is {extents[dimension]}, expected 0 or more");
             _extents[dimension] = extents[dimension];
-            elementCount = checked(elementCount * extents[dimension]);
+            if (elementCount > 0 && elementCount > long.MaxValue / Math.Max(1, extents[dimension]))
+                throw new ArgumentException($"a shape of [{string.Join(", ", extents.ToArray())}] has more than 2^63 - 1 elements");
+            elementCount *= extents[dimension];
         }
         DimensionCount = extents.Length;
         ElementCount = elementCount;

@@ -7,6 +7,7 @@ namespace DistTrain.Kernels;
 /// </summary>
 public sealed unsafe class Tensor : IDisposable
 {
+    private const int StagingByteCount = 1 << 26;
     private DeviceBuffer? _buffer;
 
     /// <summary>A tensor over memory starting <paramref name="offsetByteCount"/> bytes into <paramref name="buffer"/>; takes one reference to it.</summary>
@@ -76,8 +77,16 @@ public sealed unsafe class Tensor : IDisposable
     public static Tensor From<T>(ExecutionStream stream, ReadOnlySpan<T> elements, Shape shape) where T : unmanaged
     {
         Tensor tensor = Allocate(stream, shape, DTypes.Of<T>());
-        tensor.CopyFrom(stream, elements);
-        return tensor;
+        try
+        {
+            tensor.CopyFrom(stream, elements);
+            return tensor;
+        }
+        catch
+        {
+            tensor.Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc cref="From{T}(ExecutionStream, ReadOnlySpan{T}, Shape)"/>
@@ -110,12 +119,18 @@ public sealed unsafe class Tensor : IDisposable
     public Tensor Share() => new(Buffer, Shape, DType, OffsetByteCount);
 
     /// <summary>Sets all bytes to zero. Enqueues and returns.</summary>
-    public void Clear(ExecutionStream stream) => Device.ClearMemory(stream, this);
+    /// <exception cref="ArgumentException">The stream is another device's; so for all copies.</exception>
+    public void Clear(ExecutionStream stream)
+    {
+        CheckStream(stream);
+        Device.ClearMemory(stream, this);
+    }
 
     /// <summary>Copies from host memory, which may be reused when this returns.</summary>
     /// <exception cref="ArgumentException">Element type or count differ from the tensor's.</exception>
     public void CopyFrom<T>(ExecutionStream stream, ReadOnlySpan<T> elements) where T : unmanaged
     {
+        CheckStream(stream);
         CheckHostSpan<T>(elements.Length, "copy from host");
         fixed (T* source = elements) Device.CopyFromHost(stream, this, source);
     }
@@ -124,6 +139,7 @@ public sealed unsafe class Tensor : IDisposable
     /// <exception cref="ArgumentException">Element type or count differ from the tensor's.</exception>
     public void CopyTo<T>(ExecutionStream stream, Span<T> elements) where T : unmanaged
     {
+        CheckStream(stream);
         CheckHostSpan<T>(elements.Length, "copy to host");
         fixed (T* destination = elements) Device.CopyToHost(stream, this, destination);
     }
@@ -141,15 +157,18 @@ public sealed unsafe class Tensor : IDisposable
     /// memory and waits for <paramref name="stream"/>, which must belong to this tensor's device; the destination's default stream orders its side.
     /// </summary>
     /// <exception cref="ShapeException">Shape or dtype differ.</exception>
-    public void CopyTo(ExecutionStream stream, Tensor destination)
+    public void CopyTo(ExecutionStream stream, Tensor destination) => CopyTo(stream, destination, StagingByteCount);
+
+    internal void CopyTo(ExecutionStream stream, Tensor destination, int stagingByteCount)
     {
         ArgumentNullException.ThrowIfNull(destination);
+        CheckStream(stream);
         if (destination.Shape != Shape || destination.DType != DType)
             throw new ShapeException($"copy: source {DType} {Shape}, destination {destination.DType} {destination.Shape}; they must be equal");
         if (destination.Device == Device) Device.CopyOnDevice(stream, this, destination);
         else if (destination.Device is CpuDevice) Device.CopyToHost(stream, this, (void*)destination.Pointer);
         else if (Device is CpuDevice) destination.Device.CopyFromHost(destination.Device.DefaultStream, destination, (void*)Pointer);
-        else CopyThroughHost(stream, destination);
+        else CopyThroughHost(stream, destination, stagingByteCount);
     }
 
     /// <summary>The elements themselves, on a CPU device. Valid until the tensor is disposed.</summary>
@@ -178,14 +197,34 @@ public sealed unsafe class Tensor : IDisposable
         if (length != ElementCount) throw new ArgumentException($"{operation}: the tensor {Shape} has {ElementCount} elements, the host span {length}");
     }
 
-    private void CopyThroughHost(ExecutionStream stream, Tensor destination)
+    private void CheckStream(ExecutionStream stream)
     {
-        byte[] staging = System.Buffers.ArrayPool<byte>.Shared.Rent(checked((int)ByteCount));
-        fixed (byte* bytes = staging)
+        ArgumentNullException.ThrowIfNull(stream);
+        if (stream.Device != Device) throw new ArgumentException($"the tensor {Shape} lies on {Device.Name}, the stream belongs to {stream.Device.Name}");
+    }
+
+    /// <summary>Piece by piece, so that tensors of any size pass through a host buffer of bounded size.</summary>
+    private void CopyThroughHost(ExecutionStream stream, Tensor destination, int stagingByteCount)
+    {
+        int elementsOfPiece = stagingByteCount / DType.ByteSize();
+        byte[] staging = System.Buffers.ArrayPool<byte>.Shared.Rent((int)Math.Min(stagingByteCount, ByteCount));
+        try
         {
-            Device.CopyToHost(stream, this, bytes);
-            destination.Device.CopyFromHost(destination.Device.DefaultStream, destination, bytes);
+            for (long start = 0; start < ElementCount; start += elementsOfPiece)
+            {
+                Shape piece = new((int)Math.Min(elementsOfPiece, ElementCount - start));
+                using Tensor source = new(Buffer, piece, DType, OffsetByteCount + (start * DType.ByteSize()));
+                using Tensor target = new(destination.Buffer, piece, DType, destination.OffsetByteCount + (start * DType.ByteSize()));
+                fixed (byte* bytes = staging)
+                {
+                    Device.CopyToHost(stream, source, bytes);
+                    target.Device.CopyFromHost(target.Device.DefaultStream, target, bytes);
+                }
+            }
         }
-        System.Buffers.ArrayPool<byte>.Shared.Return(staging);
+        finally
+        {
+            System.Buffers.ArrayPool<byte>.Shared.Return(staging);
+        }
     }
 }
