@@ -13,33 +13,39 @@ internal static class CommandLineHost
         bool isBench = args is ["bench", not ("--help" or "-h" or "-?"), ..];
         ParseResult parsed = root.Parse(args.Length == 0 ? ["train"] : isBench ? ["bench"] : args);
         if (parsed.Errors.Count > 0) return ReportUsage(parsed);
+        using Interruption interruption = new();
         try
         {
+            if (isBench) return BenchCommand.Run(args[1..]);
             InvocationConfiguration configuration = new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
-            return isBench ? BenchCommand.Run(args[1..]) : parsed.Invoke(configuration);
+            return parsed.InvokeAsync(configuration, interruption.Token).GetAwaiter().GetResult();
         }
         catch (Exception failure) when (!Fatal(failure))
         {
-            return Report(failure);
+            return Report(failure, interruption);
         }
     }
 
     private static RootCommand Compose()
     {
         RootCommand root = new("Distributed training and distillation for .NET. Without arguments: trains a ConvNet on the embedded Fashion-MNIST slice.");
+        root.Add(TrainCommand.Create());
+        root.Add(EvaluateCommand.Create());
+        root.Add(PredictCommand.Create());
+        root.Add(DataCommand.Create());
         root.Add(DevicesCommand.Create());
         root.Add(DoctorCommand.Create());
         root.Add(BenchCommand.Create());
         return root;
     }
 
-    private static int Report(Exception failure)
+    private static int Report(Exception failure, Interruption interruption)
     {
         switch (failure)
         {
             case OperationCanceledException:
                 Console.Error.WriteLine("disttrain: interrupted");
-                return ExitCode.Interrupted;
+                return interruption.ExitCode;
             case UsageException or DeviceException { IsUnknownName: true }:
                 Console.Error.WriteLine($"disttrain: {failure.Message}");
                 return ExitCode.Usage;

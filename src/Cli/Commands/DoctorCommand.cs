@@ -24,6 +24,7 @@ internal static class DoctorCommand
         ReportLibrary("OpenCL", "OpenCL loader", "Debian: apt-get install ocl-icd-libopencl1, with a vendor's driver, or pocl-opencl-icd to test GPU kernels on the CPU");
         foreach (DeviceInfo device in DeviceCatalog.List())
             Console.WriteLine($"{"device",-14} {device.Name}: {(device.Unusable is null ? device.Description : "not usable: " + device.Unusable)}");
+        DataCommand.PrintList(Console.Out);
         return ExitCode.Ok;
     }
 

@@ -1,0 +1,118 @@
+using System.CommandLine;
+
+namespace DistTrain.Cli;
+
+/// <summary>The resolved configuration of one training run: what config.json records. Null means: decided by the model or data.</summary>
+internal sealed record TrainOptions
+{
+    public string Model { get; init; } = "convnet";
+    public string Data { get; init; } = "fashion-mnist-slice";
+    public string Device { get; init; } = "cpu";
+    public int Epochs { get; init; } = 6;
+    public long? Steps { get; init; }
+    public int BatchSize { get; init; } = 64;
+    public string Optimizer { get; init; } = "adam";
+    public float? LearningRate { get; init; }
+    public string Schedule { get; init; } = "cosine";
+    public long WarmupSteps { get; init; }
+    public float Momentum { get; init; } = 0.9f;
+    public float WeightDecay { get; init; }
+    public float? ClipNorm { get; init; }
+    public ulong Seed { get; init; } = 1;
+    public bool Shuffle { get; init; } = true;
+    public float? InputScale { get; init; }
+    public string? Init { get; init; }
+    public int LogEvery { get; init; } = 20;
+    public string? Output { get; init; }
+    public bool Json { get; init; }
+
+    /// <summary>The rate that is usual for the optimizer, where none is given.</summary>
+    public float ResolvedLearningRate => LearningRate ?? (Optimizer == "sgd" ? 0.05f : 0.001f);
+}
+
+/// <summary>The options of <c>disttrain train</c> as the parser knows them.</summary>
+internal sealed class TrainSymbols
+{
+    private static readonly TrainOptions s_defaults = new();
+
+    private readonly Option<string> _model = Text("--model", "convnet, resnet20 (any resnet6n+2) or mlp", s_defaults.Model);
+    private readonly Option<string> _data = Text("--data", "digits, fashion-mnist-slice, fashion-mnist, or a folder with four IDX files", s_defaults.Data);
+    private readonly Option<string> _device = Text("--device", "cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl", s_defaults.Device);
+    private readonly Option<int> _epochs = Number("--epochs", "passes over the training set", s_defaults.Epochs);
+    private readonly Option<long?> _steps = new("--steps") { Description = "stop after this many steps" };
+    private readonly Option<int> _batchSize = Number("--batch-size", "samples a step", s_defaults.BatchSize);
+    private readonly Option<string> _optimizer = Text("--optimizer", "sgd, adam or adamw", s_defaults.Optimizer);
+    private readonly Option<float?> _learningRate = new("--lr") { Description = "learning rate (default 0.001, or 0.05 for sgd)" };
+    private readonly Option<string> _schedule = Text("--schedule", "constant, cosine or step (a tenth after each third)", s_defaults.Schedule);
+    private readonly Option<long> _warmup = new("--warmup-steps") { Description = "steps of linear warm-up" };
+    private readonly Option<float> _momentum = new("--momentum") { Description = "of sgd", DefaultValueFactory = _ => s_defaults.Momentum };
+    private readonly Option<float> _weightDecay = new("--weight-decay") { Description = "L2 for sgd and adam, decoupled for adamw" };
+    private readonly Option<float?> _clip = new("--clip") { Description = "largest global gradient norm" };
+    private readonly Option<ulong> _seed = new("--seed") { Description = "names all random numbers", DefaultValueFactory = _ => s_defaults.Seed };
+    private readonly Option<bool> _noShuffle = new("--no-shuffle") { Description = "take the samples in file order" };
+    private readonly Option<float?> _inputScale = new("--input-scale") { Description = "divide pixels by this (default 255; 16 for digits)" };
+    private readonly Option<string?> _init = new("--init") { Description = "start from these weights (safetensors)" };
+    private readonly Option<int> _logEvery = Number("--log-every", "steps between two lines of metrics.jsonl", s_defaults.LogEvery);
+    private readonly Option<string?> _output = new("--output") { Description = "folder for the run (default runs/<model>-<data>-<time>)" };
+    private readonly Option<bool> _json = new("--json") { Description = "the last line on stdout is one JSON object" };
+
+    public void AddTo(Command command)
+    {
+        foreach (Option option in new Option[] { _model, _data, _device, _epochs, _steps, _batchSize, _optimizer, _learningRate, _schedule, _warmup, _momentum,
+            _weightDecay, _clip, _seed, _noShuffle, _inputScale, _init, _logEvery, _output, _json })
+        {
+            command.Add(option);
+        }
+    }
+
+    public TrainOptions Read(ParseResult parsed)
+    {
+        TrainOptions options = new()
+        {
+            Model = parsed.GetValue(_model)!,
+            Data = parsed.GetValue(_data)!,
+            Device = parsed.GetValue(_device)!,
+            Epochs = parsed.GetValue(_epochs),
+            Steps = parsed.GetValue(_steps),
+            BatchSize = parsed.GetValue(_batchSize),
+            Optimizer = parsed.GetValue(_optimizer)!,
+            LearningRate = parsed.GetValue(_learningRate),
+            Schedule = parsed.GetValue(_schedule)!,
+            WarmupSteps = parsed.GetValue(_warmup),
+            Momentum = parsed.GetValue(_momentum),
+            WeightDecay = parsed.GetValue(_weightDecay),
+            ClipNorm = parsed.GetValue(_clip),
+            Seed = parsed.GetValue(_seed),
+            Shuffle = !parsed.GetValue(_noShuffle),
+            InputScale = parsed.GetValue(_inputScale),
+            Init = parsed.GetValue(_init),
+            LogEvery = parsed.GetValue(_logEvery),
+            Output = parsed.GetValue(_output),
+            Json = parsed.GetValue(_json),
+        };
+        Validate(options);
+        return options;
+    }
+
+    private static void Validate(TrainOptions options)
+    {
+        Choice.Check("--optimizer", options.Optimizer, ["sgd", "adam", "adamw"]);
+        Choice.Check("--schedule", options.Schedule, ["constant", "cosine", "step"]);
+        Positive("--epochs", options.Epochs);
+        Positive("--batch-size", options.BatchSize);
+        Positive("--log-every", options.LogEvery);
+        if (options.Steps is { } steps) Positive("--steps", steps);
+        if (options.LearningRate is { } rate && !(rate > 0 && float.IsFinite(rate))) throw new UsageException($"--lr {rate}: expected a positive number");
+        if (options.ClipNorm is { } clip && !(clip > 0 && float.IsFinite(clip))) throw new UsageException($"--clip {clip}: expected a positive number");
+        if (options.InputScale is { } scale && !(scale > 0 && float.IsFinite(scale))) throw new UsageException($"--input-scale {scale}: expected a positive number");
+    }
+
+    private static void Positive(string name, long value)
+    {
+        if (value < 1) throw new UsageException($"{name} {value}: expected 1 or more");
+    }
+
+    private static Option<string> Text(string name, string description, string value) => new(name) { Description = description, DefaultValueFactory = _ => value };
+
+    private static Option<int> Number(string name, string description, int value) => new(name) { Description = description, DefaultValueFactory = _ => value };
+}

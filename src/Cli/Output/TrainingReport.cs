@@ -1,0 +1,37 @@
+using System.Globalization;
+using System.Text.Json;
+using DistTrain.Kernels;
+using DistTrain.Runtime;
+
+namespace DistTrain.Cli;
+
+/// <summary>What a finished run tells: a table for people, one object for programs.</summary>
+internal sealed record TrainingReport(
+    TrainOptions Options, ComputeDevice Device, RunFolder Folder, TrainingResult Result, EvaluationResult Test, TimeSpan EvaluationTime, IReadOnlyList<string> ClassNames)
+{
+    /// <summary>Wall seconds of training alone, without the evaluations between epochs.</summary>
+    private double Seconds => (Result.Duration - EvaluationTime).TotalSeconds;
+
+    private double SamplesPerSecond => Result.SampleCount / Seconds;
+
+    public void Write(TextWriter output)
+    {
+        AccuracyTable.Write(output, Test.Confusion, ClassNames);
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"test accuracy {Test.Accuracy:P2}, test loss {Test.Loss:F4}; trained {Result.SampleCount:N0} samples in {Seconds:F1} s ({SamplesPerSecond:N0} samples/s) on {Device}"));
+        output.WriteLine($"weights, metrics and configuration: {Folder.Path}");
+    }
+
+    public string ToJson() => JsonSerializer.Serialize(new
+    {
+        TestAccuracy = Test.Accuracy,
+        TestLoss = Test.Loss,
+        Seconds,
+        SamplesPerSecond,
+        Weights = Folder.Weights,
+        Device = Device.Name,
+        Options.Seed,
+        Steps = Result.StepCount,
+        TrainLoss = Result.LastLoss,
+    }, JsonOutput.Options);
+}
