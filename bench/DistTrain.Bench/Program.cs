@@ -1,8 +1,9 @@
 using DistTrain.Bench;
 
-// rows ...: what `disttrain bench` starts. Anything else is BenchmarkDotNet's.
+// rows ...: what `disttrain bench` starts. allocations ...: the gate. Anything else is BenchmarkDotNet's.
 return args switch
 {
     ["rows", .. string[] rest] => RowsCommand.Run(rest),
+    ["allocations", .. string[] rest] => AllocationsCommand.Run(rest),
     _ => SwitcherCommand.Run(args),
 };

@@ -75,7 +75,13 @@ def mlp():
     return torch.nn.Sequential(linear(784, 1024), relu(), linear(1024, 1024), relu(), linear(1024, 10)), (784,), 10
 
 
-MODELS = {"mlp": mlp}
+def convnet():
+    conv, linear, relu, pool = torch.nn.Conv2d, torch.nn.Linear, torch.nn.ReLU, torch.nn.MaxPool2d
+    features = [conv(1, 32, 3, padding=1), relu(), pool(2), conv(32, 64, 3, padding=1), relu(), pool(2)]
+    return torch.nn.Sequential(*features, torch.nn.Flatten(), linear(64 * 7 * 7, 128), relu(), linear(128, 10)), (1, 28, 28), 10
+
+
+MODELS = {"mlp": mlp, "convnet": convnet}
 
 
 def train_step(name, batch):

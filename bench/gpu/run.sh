@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Runs the packed kit: the conformance tests of the device's kernels, then the benchmarks, beside PyTorch where python3 has it.
-# Needs neither .NET nor a network. Usage: run.sh [--device cuda:0|opencl:pocl] [--milliseconds N] [--rounds N] [--cases TEXT] [--tests-only|--bench-only]
+# Needs neither .NET nor a network. Usage: run.sh [--device cuda:0|opencl:pocl] [--milliseconds N] [--rounds N] [--bench "NAME..."] [--cases TEXT]
+#   [--tests-only|--bench-only]
 # Results go to $OUT (default ./results): tests.txt, rows.json, table.txt, machine.txt.
 set -uo pipefail
 here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
-device=cuda:0 milliseconds=300 rounds=7 part=all cases=()
+device=cuda:0 milliseconds=300 rounds=5 part=all cases=()
+benches="limits matmul softmax distillation-loss train-step attention convolution"
 while (($#)); do
     case $1 in
         --device) device=$2; shift ;;
         --milliseconds) milliseconds=$2; shift ;;
         --rounds) rounds=$2; shift ;;
+        --bench) benches=$2; shift ;;
         --cases) cases=(--cases "$2"); shift ;;
         --tests-only | --bench-only) part=$1 ;;
         *) echo "run.sh: unknown option $1" >&2; exit 2 ;;
@@ -53,7 +56,7 @@ if [[ $part != --bench-only ]]; then
     tail -n 3 "$out/tests.txt"
 fi
 if [[ $part != --tests-only ]]; then
-    "$here/bin/DistTrain.Bench" rows all --device "$device" --milliseconds "$milliseconds" --rounds "$rounds" ${cases[@]+"${cases[@]}"} --json "$out/rows.json" 2>&1 | tee "$out/table.txt"
+    "$here/bin/DistTrain.Bench" rows $benches --device "$device" --milliseconds "$milliseconds" --rounds "$rounds" ${cases[@]+"${cases[@]}"} --json "$out/rows.json" 2>&1 | tee "$out/table.txt"
     ((PIPESTATUS[0])) && failures=1
 fi
 echo "results: $out"

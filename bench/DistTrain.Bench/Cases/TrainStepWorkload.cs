@@ -30,7 +30,10 @@ public sealed class TrainStepWorkload : Workload
     public static IEnumerable<BenchCase> Cases(bool isGpu)
     {
         yield return Case("mlp", 256);
-        if (isGpu) yield return Case("mlp", 4096);
+        yield return Case("convnet", 128);
+        if (!isGpu) yield break;
+        yield return Case("mlp", 4096);
+        yield return Case("convnet", 1024);
     }
 
     /// <inheritdoc/>

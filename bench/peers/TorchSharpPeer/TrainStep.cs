@@ -9,11 +9,16 @@ internal static class TrainStep
     public static Action? Open(string model, int batch) => model switch
     {
         "mlp" => Step(Mlp(), randn(batch, 784), batch),
+        "convnet" => Step(ConvNet(), randn(batch, 1, 28, 28), batch),
         _ => null,
     };
 
     private static Module<Tensor, Tensor> Mlp() =>
         Sequential(Linear(784, 1024), ReLU(), Linear(1024, 1024), ReLU(), Linear(1024, 10));
+
+    private static Module<Tensor, Tensor> ConvNet() => Sequential(
+        Conv2d(1, 32, 3, padding: 1), ReLU(), MaxPool2d(2), Conv2d(32, 64, 3, padding: 1), ReLU(), MaxPool2d(2),
+        Flatten(), Linear(64 * 7 * 7, 128), ReLU(), Linear(128, 10));
 
     private static Action Step(Module<Tensor, Tensor> model, Tensor inputs, int batch)
     {
