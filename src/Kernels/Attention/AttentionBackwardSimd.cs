@@ -151,7 +151,7 @@ internal static unsafe class AttentionBackwardSimd
             V scale = V.Broadcast(Layout.Scale), numbers = AttentionBlock.LaneNumbers<V>();
             for (int i = 0; i < rows; i += V.Count)
             {
-                V normaliser = V.LoadPartial(logSumExp + i, rows - i, 0f) * V.Broadcast(AttentionBlock.Log2E), mean = V.Load(means + i);
+                V normaliser = V.LoadPartial(logSumExp + i, Math.Min(V.Count, rows - i), 0f) * V.Broadcast(AttentionBlock.Log2E), mean = V.Load(means + i);
                 for (int j = 0; j < keys; j++)
                 {
                     int place = (j * LaneStride) + i;

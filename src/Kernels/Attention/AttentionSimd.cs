@@ -75,7 +75,7 @@ internal static unsafe class AttentionSimd
             for (int i = 0; i < block.Count; i += V.Count)
             {
                 V sum = V.Load(block.Total + i);
-                V.StorePartial(V.MultiplyAdd(V.Load(block.Largest + i), V.Broadcast(AttentionBlock.Ln2), SimdMath.Log(sum)), logSumExp + i, rows - i);
+                V.StorePartial(V.MultiplyAdd(V.Load(block.Largest + i), V.Broadcast(AttentionBlock.Ln2), SimdMath.Log(sum)), logSumExp + i, Math.Min(V.Count, rows - i));
                 V.Store(V.Broadcast(1f) / sum, block.Shrink + i);
             }
             block.ShrinkRows<V>(output, Layout.RowStride, rows, Layout.HeadSize);

@@ -75,6 +75,13 @@ internal struct Moments
         return (sum0 + sum1, squares0 + squares1);
     }
 
+    /// <summary>Doubles that <see cref="Store"/> writes.</summary>
+    public const int FieldCount = 3;
+
+    public readonly unsafe void Store(double* place) => (place[0], place[1], place[2]) = (Count, Mean, SquaredDeviations);
+
+    public static unsafe Moments Load(double* place) => new() { Count = place[0], Mean = place[1], SquaredDeviations = place[2] };
+
     /// <summary>The moments of both sets together.</summary>
     public static Moments Merge(Moments left, Moments right)
     {

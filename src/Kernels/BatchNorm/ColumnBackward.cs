@@ -1,0 +1,53 @@
+namespace DistTrain.Kernels;
+
+/// <summary>Backward batch norm of [N, C]: an item is 16 columns, a vector of them at a time, a channel per lane.</summary>
+internal unsafe struct ColumnBackward : ISimdKernel
+{
+    public ChannelGradient Whole;
+
+    public readonly void Run<V>(int item) where V : unmanaged, ISimd<V>
+    {
+        int end = Math.Min(Whole.Layout.Channels, (item + 1) * ColumnForward.ColumnCount);
+        for (int column = item * ColumnForward.ColumnCount; column < end; column += V.Count) Columns<V>(column, Math.Min(V.Count, end - column));
+    }
+
+    private readonly void Columns<V>(int column, int count) where V : unmanaged, ISimd<V>
+    {
+        V center = V.LoadPartial(Whole.Mean + column, count, 0f), inverse = V.LoadPartial(Whole.InverseStd + column, count, 0f);
+        V sum = V.Zero, product = V.Zero;
+        for (int block = 0; block < Whole.Layout.Images; block += 64)
+        {
+            (V blockSum, V blockProduct) = BlockSums(column, count, block, center);
+            sum += blockSum;
+            product += blockProduct;
+        }
+        product *= inverse;
+        Store(Whole.DShift + column, sum, count);
+        Store(Whole.DScale + column, product, count);
+        V images = V.Broadcast(Math.Max(1, Whole.Layout.Images)), factor = inverse * V.LoadPartial(Whole.Scale + column, count, 0f);
+        V meanGradient = sum / images, slope = -(product / images) * inverse;
+        for (int row = 0; row < Whole.Layout.Images; row++)
+        {
+            long at = ((long)row * Whole.Layout.Channels) + column;
+            V gradient = V.LoadPartial(Whole.DOutput + at, count, 0f) - meanGradient;
+            V.StorePartial(factor * V.MultiplyAdd(V.LoadPartial(Whole.Input + at, count, 0f) - center, slope, gradient), Whole.DInput + at, count);
+        }
+    }
+
+    private readonly void Store<V>(float* total, V sum, int count) where V : unmanaged, ISimd<V> =>
+        V.StorePartial(Whole.Accumulate ? V.LoadPartial(total, count, 0f) + sum : sum, total, count);
+
+    private readonly (V Sum, V Product) BlockSums<V>(int column, int count, int start, V center) where V : unmanaged, ISimd<V>
+    {
+        V sum = V.Zero, product = V.Zero;
+        int end = Math.Min(Whole.Layout.Images, start + 64);
+        for (int row = start; row < end; row++)
+        {
+            long at = ((long)row * Whole.Layout.Channels) + column;
+            V gradient = V.LoadPartial(Whole.DOutput + at, count, 0f);
+            sum += gradient;
+            product = V.MultiplyAdd(gradient, V.LoadPartial(Whole.Input + at, count, 0f) - center, product);
+        }
+        return (sum, product);
+    }
+}
