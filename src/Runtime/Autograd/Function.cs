@@ -102,6 +102,14 @@ public abstract class Function
         input.AddGradient(OutputGradient.Reshape(input.Shape), isShared: true);
     }
 
+    /// <summary>A scratch variable's value, computed by the caller, becomes part of the input's gradient; if nobody wants it, it is freed.</summary>
+    protected static void Give(Variable input, Variable gradient)
+    {
+        ArgumentNullException.ThrowIfNull(gradient);
+        if (input.RequiresGradient) input.AddGradient(gradient.TakeValue(), isShared: false);
+        else gradient.Release();
+    }
+
     /// <summary>
     /// A tensor to overwrite with a function of <paramref name="old"/>, element by element; it is the <see cref="OutputGradient"/> from
     /// then on. For functions that end in an activation: both parts of their backward pass need the gradient before it.

@@ -13,4 +13,19 @@ public static class Losses
 
     /// <summary>Cross-entropy of logits and probabilities, both [..., classes].</summary>
     public static Variable SoftCrossEntropy(Variable logits, Tensor targets) => CrossEntropyFunction.ApplySoft(logits, targets);
+
+    /// <summary>KL(softmax(teacher / T) || softmax(student / T)) of logits [..., classes], without the factor T².</summary>
+    public static Variable KlDivergence(Variable student, Tensor teacher, float temperature = 1) => KlDivergenceFunction.Apply(student, teacher, temperature);
+
+    /// <summary>The loss of knowledge distillation: hard labels and a teacher's logits.</summary>
+    public static DistillationTerms Distillation(Variable student, Tensor teacher, Tensor labels, in DistillationOptions options) =>
+        DistillationFunction.Apply(student, teacher, labels, options);
+
+    /// <summary>The mean of (prediction - target)² over all elements.</summary>
+    public static Variable MeanSquaredError(Variable prediction, Tensor target)
+    {
+        ArgumentNullException.ThrowIfNull(prediction);
+        Variable difference = AddFunction.Subtract(prediction, prediction.Tape.Input(target));
+        return ReductionFunction.Mean(MultiplyFunction.Apply(difference, difference));
+    }
 }

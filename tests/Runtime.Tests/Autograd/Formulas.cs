@@ -106,6 +106,53 @@ internal static class Formulas
         return [.. row.Select(v => Math.Exp((v - max) / temperature) / sum)];
     }
 
+    public static double[] LogSoftmax(double[] row, double temperature = 1) => [.. Softmax(row, temperature).Select(v => Math.Log(v))];
+
+    /// <summary>Batch statistics of each channel of [samples, channels, positions].</summary>
+    public static double[] BatchNorm(double[] x, double[] scale, double[] shift, int samples, int channels, int positions)
+    {
+        double[] y = new double[x.Length];
+        for (int c = 0; c < channels; c++)
+        {
+            int[] places = [.. from n in Enumerable.Range(0, samples) from p in Enumerable.Range(0, positions) select (((n * channels) + c) * positions) + p];
+            double[] normal = [.. Normalise([.. places.Select(place => x[place])])];
+            for (int i = 0; i < places.Length; i++) y[places[i]] = (normal[i] * scale[c]) + shift[c];
+        }
+        return y;
+    }
+
+    /// <summary>[batch, queries or keys, heads, size]; the first lengths[b] keys, and causal if asked.</summary>
+    public static double[] Attention(double[] q, double[] k, double[] v, (int B, int T, int S, int H, int D) size, bool isCausal = false, int[]? lengths = null)
+    {
+        double[] output = new double[size.B * size.T * size.H * size.D];
+        for (int b = 0; b < size.B; b++)
+            for (int t = 0; t < size.T; t++)
+                for (int h = 0; h < size.H; h++)
+                {
+                    int keys = Math.Min(lengths?[b] ?? size.S, isCausal ? t + 1 + size.S - size.T : size.S);
+                    int query = ((((b * size.T) + t) * size.H) + h) * size.D;
+                    double[] scores = [.. Enumerable.Range(0, keys).Select(s => Enumerable.Range(0, size.D).Sum(d => q[query + d] * k[Key(b, s, h) + d]) / Math.Sqrt(size.D))];
+                    double[] weights = Softmax(scores);
+                    for (int s = 0; s < keys; s++)
+                        for (int d = 0; d < size.D; d++) output[query + d] += weights[s] * v[Key(b, s, h) + d];
+                }
+        return output;
+
+        int Key(int b, int s, int h) => ((((b * size.S) + s) * size.H) + h) * size.D;
+    }
+
+    /// <summary>Self-attention with PyTorch's parameters: in_proj_weight, in_proj_bias, out_proj.weight, out_proj.bias.</summary>
+    public static double[] MultiHead(double[] x, ReadOnlySpan<double[]> p, int batch, int positions, int width, int heads, bool isCausal = false)
+    {
+        int rows = batch * positions, part = width * width;
+        double[][] projected = new double[3][];
+        for (int i = 0; i < 3; i++) projected[i] = Linear(x, p[0][(i * part)..((i + 1) * part)], p[1][(i * width)..((i + 1) * width)], rows, width, width);
+        double[] attended = Attention(projected[0], projected[1], projected[2], (batch, positions, positions, heads, width / heads), isCausal);
+        return Linear(attended, p[2], p[3], rows, width, width);
+    }
+
+    public static double[] Sum(double[] a, double[] b) => [.. a.Select((v, i) => v + b[i])];
+
     /// <summary>By its Taylor series, which converges everywhere and fast for the |x| ≤ 3 of the tests.</summary>
     private static double Erf(double x)
     {

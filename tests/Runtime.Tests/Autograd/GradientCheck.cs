@@ -21,8 +21,22 @@ internal sealed class GradientCheck(ExecutionStream stream)
     /// <summary>Runs on a tape and compares. The formula gets inputs first, then parameters.</summary>
     public void Run(Shape[] inputs, Shape[] parameters, Func<Variable[], Parameter[], Variable> apply, Func<double[][], double[]> formula)
     {
-        float[][] values = [.. inputs.Concat(parameters).Select((shape, i) => Numbers.Uniform(shape, 100 + i, Scale).Select(x => x + Offset).ToArray())];
-        using ParameterHolder holder = new(stream, parameters, values[inputs.Length..]);
+        using ParameterHolder holder = new(stream, parameters);
+        Run(inputs, holder, apply, formula);
+    }
+
+    /// <summary>As above for a module of one input, which is disposed; the formula gets the input, then the parameters in order.</summary>
+    public void Run(Shape input, Module module, Func<double[][], double[]> formula)
+    {
+        using Module owned = module;
+        module.Initialize(stream, 0);
+        Run([input], module, (x, _) => module.Forward(x[0]), formula);
+    }
+
+    private void Run(Shape[] inputs, Module holder, Func<Variable[], Parameter[], Variable> apply, Func<double[][], double[]> formula)
+    {
+        float[][] values = [.. inputs.Concat(holder.Parameters().Select(parameter => parameter.Shape)).Select((shape, i) => Numbers.Uniform(shape, 100 + i, Scale).Select(x => x + Offset).ToArray())];
+        for (int i = inputs.Length; i < values.Length; i++) holder.Parameters()[i - inputs.Length].Value.CopyFrom<float>(stream, values[i]);
         using GradientStore store = new(holder.Parameters());
         using GradientTape tape = new(stream, TapeMode.Training, new StepContext(5, 6, 7));
         Variable[] variables = new Variable[inputs.Length];
@@ -66,11 +80,10 @@ internal sealed class GradientCheck(ExecutionStream stream)
 /// <summary>Parameters with given values.</summary>
 internal sealed class ParameterHolder : Module
 {
-    public ParameterHolder(ExecutionStream stream, Shape[] shapes, float[][]? values = null)
+    public ParameterHolder(ExecutionStream stream, Shape[] shapes)
     {
         for (int i = 0; i < shapes.Length; i++) Register($"p{i}", shapes[i], Initializer.Zeros);
         Initialize(stream, 0);
-        for (int i = 0; i < shapes.Length && values is not null; i++) Parameters()[i].Value.CopyFrom<float>(stream, values[i]);
     }
 
     public override Variable Forward(Variable input) => throw new NotSupportedException();

@@ -49,4 +49,5 @@ public sealed class ATrainingStepOnReference() : ATrainingStepTests(TestDevice.R
 public sealed class ATrainingStepOnVector128() : ATrainingStepTests(TestDevice.Vector128);
 public sealed class ATrainingStepOnAvx2() : ATrainingStepTests(TestDevice.Avx2);
 public sealed class ATrainingStepOnAvx512() : ATrainingStepTests(TestDevice.Avx512);
+public sealed class ATrainingStepOnPocl() : ATrainingStepTests(TestDevice.OpenClPocl);
 public sealed class ATrainingStepOnCuda() : ATrainingStepTests(TestDevice.Cuda);

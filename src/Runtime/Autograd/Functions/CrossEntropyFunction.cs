@@ -14,14 +14,9 @@ public static class CrossEntropyFunction
         ArgumentNullException.ThrowIfNull(logits);
         GradientTape tape = logits.Tape;
         Variable loss = tape.Allocate(default);
-        if (!tape.Records(logits))
-        {
-            CrossEntropy.Forward(tape.Stream, loss.Value, null, logits.Value, labels, options);
-            return loss;
-        }
-        Variable gradient = tape.Allocate(logits.Shape);
-        CrossEntropy.Forward(tape.Stream, loss.Value, gradient.Value, logits.Value, labels, options);
-        return LossFunction.Record(loss, logits, gradient);
+        Variable? gradient = tape.Records(logits) ? tape.Allocate(logits.Shape) : null;
+        CrossEntropy.Forward(tape.Stream, loss.Value, gradient?.Value, logits.Value, labels, options);
+        return gradient is null ? loss : LossFunction.Record(loss, logits, gradient);
     }
 
     /// <summary>As above with probabilities [..., classes] as targets instead of classes.</summary>
@@ -30,13 +25,8 @@ public static class CrossEntropyFunction
         ArgumentNullException.ThrowIfNull(logits);
         GradientTape tape = logits.Tape;
         Variable loss = tape.Allocate(default);
-        if (!tape.Records(logits))
-        {
-            CrossEntropy.ForwardSoft(tape.Stream, loss.Value, null, logits.Value, targets);
-            return loss;
-        }
-        Variable gradient = tape.Allocate(logits.Shape);
-        CrossEntropy.ForwardSoft(tape.Stream, loss.Value, gradient.Value, logits.Value, targets);
-        return LossFunction.Record(loss, logits, gradient);
+        Variable? gradient = tape.Records(logits) ? tape.Allocate(logits.Shape) : null;
+        CrossEntropy.ForwardSoft(tape.Stream, loss.Value, gradient?.Value, logits.Value, targets);
+        return gradient is null ? loss : LossFunction.Record(loss, logits, gradient);
     }
 }

@@ -27,8 +27,8 @@ public sealed class LossFunction : Function
     /// <inheritdoc/>
     protected internal override void BackwardInput()
     {
-        Tensor gradient = _gradient.TakeValue();
-        _input.AddGradient(gradient, isShared: false);
+        Tensor gradient = _gradient.Value;
+        Give(_input, _gradient);
         if (RootScale is null) Elementwise.Multiply(Stream, gradient, gradient, OutputGradient);
         else if (RootScale != 1f) Elementwise.Scale(Stream, gradient, gradient, RootScale.Value);
     }
