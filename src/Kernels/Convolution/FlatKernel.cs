@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics.X86;
+
 namespace DistTrain.Kernels;
 
 /// <summary>
@@ -45,8 +47,19 @@ internal unsafe struct FlatKernel<TActivation> : ISimdKernel where TActivation :
         {
             int width = Weights.TileWidth(channel), count = Math.Min(width, Plan.TargetChannels - channel);
             for (int c = 0; c < width; c++) bias[c] = Bias != null && c < count ? Bias[(group * Plan.TargetChannels) + channel + c] : 0f;
+            if (Plan.LatticeWidth == 1 && Plan.LatticeHeight == 1) Prefetch(target + (channel * targetPlane), count, rows * Plan.TargetWidth);
             RunTile<V>(width, flat, lattice, Weights.Tile(group, lattice, channel), bias, stripes, positions);
             for (int c = 0; c < count; c++, channel++) WriteRows<V>(target + (channel * targetPlane), stripes + ((long)c * Plan.Stripe), rows, columns);
+        }
+    }
+
+    /// <summary>Asks for the cache lines that the tile will be written to, while it is computed.</summary>
+    private readonly void Prefetch(float* target, int channels, int count)
+    {
+        if (!Sse.IsSupported) return;
+        for (int c = 0; c < channels; c++, target += (long)Plan.TargetHeight * Plan.TargetWidth)
+        {
+            for (int i = 0; i < count; i += 16) Sse.Prefetch1(target + i);
         }
     }
 
@@ -65,7 +78,12 @@ internal unsafe struct FlatKernel<TActivation> : ISimdKernel where TActivation :
         else if (V.Count == 16)
         {
             for (; p <= positions - (2 * V.Count) - 1; p += 3 * V.Count) FlatTiles.Tile8X3<V>(flat + p, offsets, taps, weights, bias, stripes + p, stripe);
-            for (; p < positions; p += V.Count) FlatTiles.Tile8X1<V>(flat + p, offsets, taps, weights, bias, stripes + p, stripe);
+            if (p < positions - V.Count)
+            {
+                FlatTiles.Tile8X2<V>(flat + p, offsets, taps, weights, bias, stripes + p, stripe);
+                p += 2 * V.Count;
+            }
+            if (p < positions) FlatTiles.Tile8X1<V>(flat + p, offsets, taps, weights, bias, stripes + p, stripe);
         }
         else
         {

@@ -44,7 +44,40 @@ internal static unsafe class FlatTiles
         Store(target + (6 * stripe), g0, g1, g2); Store(target + (7 * stripe), h0, h1, h2);
     }
 
-    /// <summary>8 channels by 1 vector: what three vectors leave over.</summary>
+    /// <summary>8 channels by 2 vectors: what three vectors leave over.</summary>
+    public static void Tile8X2<V>(float* source, int* offsets, int tapCount, float* weights, float* bias, float* target, nint stripe)
+        where V : unmanaged, ISimd<V>
+    {
+        V a0 = V.Broadcast(bias[0]), a1 = a0, b0 = V.Broadcast(bias[1]), b1 = b0, c0 = V.Broadcast(bias[2]), c1 = c0;
+        V d0 = V.Broadcast(bias[3]), d1 = d0, e0 = V.Broadcast(bias[4]), e1 = e0, f0 = V.Broadcast(bias[5]), f1 = f0;
+        V g0 = V.Broadcast(bias[6]), g1 = g0, h0 = V.Broadcast(bias[7]), h1 = h0;
+        for (int tap = 0; tap < tapCount; tap++, weights += 8)
+        {
+            float* s = source + offsets[tap];
+            V s0 = V.Load(s), s1 = V.Load(s + V.Count);
+            V w = V.Broadcast(weights[0]);
+            a0 = V.MultiplyAdd(w, s0, a0); a1 = V.MultiplyAdd(w, s1, a1);
+            w = V.Broadcast(weights[1]);
+            b0 = V.MultiplyAdd(w, s0, b0); b1 = V.MultiplyAdd(w, s1, b1);
+            w = V.Broadcast(weights[2]);
+            c0 = V.MultiplyAdd(w, s0, c0); c1 = V.MultiplyAdd(w, s1, c1);
+            w = V.Broadcast(weights[3]);
+            d0 = V.MultiplyAdd(w, s0, d0); d1 = V.MultiplyAdd(w, s1, d1);
+            w = V.Broadcast(weights[4]);
+            e0 = V.MultiplyAdd(w, s0, e0); e1 = V.MultiplyAdd(w, s1, e1);
+            w = V.Broadcast(weights[5]);
+            f0 = V.MultiplyAdd(w, s0, f0); f1 = V.MultiplyAdd(w, s1, f1);
+            w = V.Broadcast(weights[6]);
+            g0 = V.MultiplyAdd(w, s0, g0); g1 = V.MultiplyAdd(w, s1, g1);
+            w = V.Broadcast(weights[7]);
+            h0 = V.MultiplyAdd(w, s0, h0); h1 = V.MultiplyAdd(w, s1, h1);
+        }
+        Store(target, a0, a1); Store(target + stripe, b0, b1); Store(target + (2 * stripe), c0, c1); Store(target + (3 * stripe), d0, d1);
+        Store(target + (4 * stripe), e0, e1); Store(target + (5 * stripe), f0, f1);
+        Store(target + (6 * stripe), g0, g1); Store(target + (7 * stripe), h0, h1);
+    }
+
+    /// <summary>8 channels by 1 vector.</summary>
     public static void Tile8X1<V>(float* source, int* offsets, int tapCount, float* weights, float* bias, float* target, nint stripe)
         where V : unmanaged, ISimd<V>
     {
@@ -130,6 +163,13 @@ internal static unsafe class FlatTiles
         V a = V.Broadcast(bias);
         for (int tap = 0; tap < tapCount; tap++) a = V.MultiplyAdd(V.Broadcast(weights[tap]), V.Load(source + offsets[tap]), a);
         V.Store(a, target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store<V>(float* target, V first, V second) where V : unmanaged, ISimd<V>
+    {
+        V.Store(first, target);
+        V.Store(second, target + V.Count);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
