@@ -23,7 +23,8 @@ public static class Pooling2d
         if (output.ElementCount == 0) return;
         switch (stream.Device)
         {
-            case CpuDevice: Pooling2dReference.MaxForward(output, indices, input, geometry); break;
+            case CpuDevice { InstructionSet: InstructionSet.Reference }: Pooling2dReference.MaxForward(output, indices, input, geometry); break;
+            case CpuDevice cpu: Pooling2dSimd.MaxForward(cpu, output, indices, input, geometry); break;
             case GpuDevice gpu: Pooling2dGpu.MaxForward(gpu, stream, output, indices, input, geometry); break;
         }
     }
@@ -44,7 +45,8 @@ public static class Pooling2d
         if (dInput.ElementCount == 0) return;
         switch (stream.Device)
         {
-            case CpuDevice: Pooling2dReference.MaxBackward(dInput, dOutput, indices, geometry); break;
+            case CpuDevice { InstructionSet: InstructionSet.Reference }: Pooling2dReference.MaxBackward(dInput, dOutput, indices, geometry); break;
+            case CpuDevice cpu: Pooling2dSimd.MaxBackward(cpu, dInput, dOutput, indices, geometry); break;
             case GpuDevice gpu: Pooling2dGpu.MaxBackward(gpu, stream, dInput, dOutput, indices, geometry); break;
         }
     }
@@ -59,7 +61,8 @@ public static class Pooling2d
         if (output.ElementCount == 0) return;
         switch (stream.Device)
         {
-            case CpuDevice: Pooling2dReference.AverageForward(output, input, geometry); break;
+            case CpuDevice { InstructionSet: InstructionSet.Reference }: Pooling2dReference.AverageForward(output, input, geometry); break;
+            case CpuDevice cpu: Pooling2dSimd.AverageForward(cpu, output, input, geometry); break;
             case GpuDevice gpu: Pooling2dGpu.AverageForward(gpu, stream, output, input, geometry); break;
         }
     }
@@ -74,7 +77,8 @@ public static class Pooling2d
         if (dInput.ElementCount == 0) return;
         switch (stream.Device)
         {
-            case CpuDevice: Pooling2dReference.AverageBackward(dInput, dOutput, geometry); break;
+            case CpuDevice { InstructionSet: InstructionSet.Reference }: Pooling2dReference.AverageBackward(dInput, dOutput, geometry); break;
+            case CpuDevice cpu: Pooling2dSimd.AverageBackward(cpu, dInput, dOutput, geometry); break;
             case GpuDevice gpu: Pooling2dGpu.AverageBackward(gpu, stream, dInput, dOutput, geometry); break;
         }
     }

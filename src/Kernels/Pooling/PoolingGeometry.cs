@@ -34,9 +34,6 @@ internal readonly struct PoolingGeometry
 
     public int OutputPlane => OutputHeight * OutputWidth;
 
-    /// <summary>No cell belongs to two windows.</summary>
-    public bool WindowsAreDisjoint => StrideHeight >= KernelHeight && StrideWidth >= KernelWidth;
-
     /// <summary>The window that halves height and width: 2x2, stride 2, no padding.</summary>
     public bool IsHalving =>
         KernelHeight == 2 && KernelWidth == 2 && StrideHeight == 2 && StrideWidth == 2 && PaddingHeight == 0 && PaddingWidth == 0;

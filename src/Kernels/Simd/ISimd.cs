@@ -27,6 +27,15 @@ internal unsafe interface ISimd<TSelf> where TSelf : unmanaged, ISimd<TSelf>
     /// <summary>Stores the first <paramref name="count"/> lanes; never writes beyond them.</summary>
     static abstract void StorePartial(TSelf value, float* destination, int count);
 
+    /// <summary>Stores lanes that hold integers as i32.</summary>
+    static abstract void StoreIntegers(TSelf value, int* destination);
+
+    /// <summary>Lanes 0, 2, 4, ... of first and second, one after the other.</summary>
+    static abstract TSelf EvenLanes(TSelf first, TSelf second);
+
+    /// <summary>Lanes 1, 3, 5, ... of first and second, one after the other.</summary>
+    static abstract TSelf OddLanes(TSelf first, TSelf second);
+
     static abstract TSelf operator +(TSelf left, TSelf right);
 
     static abstract TSelf operator -(TSelf left, TSelf right);

@@ -1,5 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 
 namespace DistTrain.Kernels;
 
@@ -40,6 +42,21 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
         value._value.Store(lanes);
         for (int lane = 0; lane < count; lane++) destination[lane] = lanes[lane];
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreIntegers(Simd128 value, int* destination) => Vector128.ConvertToInt32Native(value._value).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 EvenLanes(Simd128 first, Simd128 second) =>
+        new(Sse.IsSupported ? Sse.Shuffle(first._value, second._value, 0x88)
+            : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.UnzipEven(first._value, second._value)
+            : Vector128.Create(first._value[0], first._value[2], second._value[0], second._value[2]));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 OddLanes(Simd128 first, Simd128 second) =>
+        new(Sse.IsSupported ? Sse.Shuffle(first._value, second._value, 0xDD)
+            : AdvSimd.Arm64.IsSupported ? AdvSimd.Arm64.UnzipOdd(first._value, second._value)
+            : Vector128.Create(first._value[1], first._value[3], second._value[1], second._value[3]));
 
     public static Simd128 operator +(Simd128 left, Simd128 right) => new(left._value + right._value);
 

@@ -44,6 +44,17 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     private static Vector256<float> FirstLanes(int count) =>
         Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(count)).AsSingle();
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreIntegers(Simd256 value, int* destination) => Vector256.ConvertToInt32Native(value._value).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 EvenLanes(Simd256 first, Simd256 second) =>
+        new(Avx2.Permute4x64(Avx.Shuffle(first._value, second._value, 0x88).AsDouble(), 0xD8).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 OddLanes(Simd256 first, Simd256 second) =>
+        new(Avx2.Permute4x64(Avx.Shuffle(first._value, second._value, 0xDD).AsDouble(), 0xD8).AsSingle());
+
     public static Simd256 operator +(Simd256 left, Simd256 right) => new(left._value + right._value);
 
     public static Simd256 operator -(Simd256 left, Simd256 right) => new(left._value - right._value);

@@ -43,6 +43,17 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     private static Vector512<float> FirstLanes(int count) =>
         Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(count)).AsSingle();
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreIntegers(Simd512 value, int* destination) => Vector512.ConvertToInt32Native(value._value).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 EvenLanes(Simd512 first, Simd512 second) =>
+        new(Avx512F.PermuteVar16x32x2(first._value, Vector512<int>.Indices * 2, second._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 OddLanes(Simd512 first, Simd512 second) =>
+        new(Avx512F.PermuteVar16x32x2(first._value, (Vector512<int>.Indices * 2) + Vector512<int>.One, second._value));
+
     public static Simd512 operator +(Simd512 left, Simd512 right) => new(left._value + right._value);
 
     public static Simd512 operator -(Simd512 left, Simd512 right) => new(left._value - right._value);
