@@ -129,29 +129,30 @@ internal static unsafe class AttentionBackwardSimd
             int first = queryBlock * AttentionBlock.Queries, rows = Math.Min(AttentionBlock.Queries, Layout.Queries - first), start = keyBlock * AttentionBlock.Keys;
             int keys = Math.Min(AttentionBlock.Keys, Layout.VisibleKeys(first + rows - 1, length) - start), lanes = AttentionBlock.LaneCount<V>(rows), stride = Layout.RowStride;
             if (keys <= 0) return;
+            int offset = AttentionBlock.Offset(Layout, first, start);
             long item = ((long)pair * QueryBlocks) + queryBlock, queryPlace = Layout.QueryStart(pair) + ((long)first * stride), keyPlace = Layout.KeyStart(pair) + ((long)start * stride);
             float* queryLanes = QueryLanes + (item * Layout.HeadSize * LaneStride), gradientLanes = GradientLanes + (item * Layout.HeadSize * LaneStride);
-            TileProduct.Run<V>(scores, LaneStride, Key + keyPlace, stride, 1, queryLanes, LaneStride, keys, lanes, Layout.HeadSize, accumulate: false);
-            TileProduct.Run<V>(slopes, LaneStride, Value + keyPlace, stride, 1, gradientLanes, LaneStride, keys, lanes, Layout.HeadSize, accumulate: false);
-            int offset = Layout.IsCausal ? start - first - Layout.Keys + Layout.Queries : -AttentionBlock.Keys;
+            TileProduct.Run<V>(scores, LaneStride, Key + keyPlace, stride, 1, queryLanes, LaneStride, keys, lanes, Layout.HeadSize, accumulate: false, TileCut.UnseenColumns, offset);
+            TileProduct.Run<V>(slopes, LaneStride, Value + keyPlace, stride, 1, gradientLanes, LaneStride, keys, lanes, Layout.HeadSize, accumulate: false, TileCut.UnseenColumns, offset);
             ScoreGradients<V>(scores, slopes, LogSumExp + ((long)pair * Layout.Queries) + first, Means + (item * LaneStride), rows, keys, offset);
             if (Owner != Owner.KeyBlock)
-                TileProduct.Run<V>(DQuery + queryPlace, stride, slopes, 1, LaneStride, Key + keyPlace, stride, rows, Layout.HeadSize, keys, accumulate: true);
+                TileProduct.Run<V>(DQuery + queryPlace, stride, slopes, 1, LaneStride, Key + keyPlace, stride, rows, Layout.HeadSize, keys, accumulate: true, TileCut.StepsAfter, offset);
             if (Owner == Owner.QueryBlock) return;
-            TileProduct.Run<V>(DValue + keyPlace, stride, scores, LaneStride, 1, DOutput + queryPlace, stride, keys, Layout.HeadSize, rows, accumulate: true);
-            TileProduct.Run<V>(DKey + keyPlace, stride, slopes, LaneStride, 1, Query + queryPlace, stride, keys, Layout.HeadSize, rows, accumulate: true);
+            TileProduct.Run<V>(DValue + keyPlace, stride, scores, LaneStride, 1, DOutput + queryPlace, stride, keys, Layout.HeadSize, rows, accumulate: true, TileCut.StepsBefore, offset);
+            TileProduct.Run<V>(DKey + keyPlace, stride, slopes, LaneStride, 1, Query + queryPlace, stride, keys, Layout.HeadSize, rows, accumulate: true, TileCut.StepsBefore, offset);
         }
 
         /// <summary>
         /// Scores become probabilities P = 2^(score - logSumExp), slopes become P · (slope - mean) · scale. Both are 0 where query lane i lies
         /// below key row j + <paramref name="offset"/>.
         /// </summary>
-        private readonly void ScoreGradients<V>(float* scores, float* slopes, float* logSumExp, float* means, int rows, int keys, int offset) where V : unmanaged, ISimd<V>
+        private readonly void ScoreGradients<V>(float* scores, float* slopes, float* logSumExp, float* means, int rows, int allKeys, int offset) where V : unmanaged, ISimd<V>
         {
             V scale = V.Broadcast(Layout.Scale), numbers = AttentionBlock.LaneNumbers<V>();
             for (int i = 0; i < rows; i += V.Count)
             {
                 V normaliser = V.LoadPartial(logSumExp + i, Math.Min(V.Count, rows - i), 0f) * V.Broadcast(AttentionBlock.Log2E), mean = V.Load(means + i);
+                int keys = AttentionBlock.KeysOfLanes<V>(allKeys, i, offset);
                 for (int j = 0; j < keys; j++)
                 {
                     int place = (j * LaneStride) + i;

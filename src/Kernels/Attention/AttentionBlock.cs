@@ -28,6 +28,16 @@ internal static unsafe class AttentionBlock
     /// <summary>Lanes that hold queries, rounded up to whole vectors; the rest of them hold zeros.</summary>
     public static int LaneCount<V>(int rows) where V : unmanaged, ISimd<V> => (rows + V.Count - 1) / V.Count * V.Count;
 
+    /// <summary>
+    /// Of a tile: key row j is seen by query lanes i ≥ j + offset only. Without a causal mask an offset that every lane meets.
+    /// </summary>
+    public static int Offset(AttentionLayout layout, int firstQuery, int firstKey) =>
+        layout.IsCausal ? firstKey - firstQuery - layout.Keys + layout.Queries : -Keys;
+
+    /// <summary>Key rows that a vector of lanes from <paramref name="lane"/> on must hold: those seen, and those that share a register tile with them.</summary>
+    public static int KeysOfLanes<V>(int keys, int lane, int offset) where V : unmanaged, ISimd<V> =>
+        Math.Clamp(lane + V.Count + TileProduct.RowCount - offset, 0, keys);
+
     /// <summary>Moves a stack allocation to the next 64-byte line; allow 16 floats for it.</summary>
     public static float* Align(float* memory) => (float*)(((nuint)memory + 63) & ~(nuint)63);
 

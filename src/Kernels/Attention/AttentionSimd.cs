@@ -59,12 +59,12 @@ internal static unsafe class AttentionSimd
             for (int start = 0; start < end; start += AttentionBlock.Keys)
             {
                 int keys = Math.Min(AttentionBlock.Keys, end - start);
+                int offset = AttentionBlock.Offset(Layout, first, start);
                 long place = keyStart + ((long)start * stride);
-                TileProduct.Run<V>(scores, LaneStride, Key + place, stride, 1, transposed, LaneStride, keys, lanes, Layout.HeadSize, accumulate: false);
-                if (Layout.IsCausal) block.MaskUnseen<V>(scores, keys, start - first - Layout.Keys + Layout.Queries);
-                block.Exponentiate<V>(scores, keys);
+                TileProduct.Run<V>(scores, LaneStride, Key + place, stride, 1, transposed, LaneStride, keys, lanes, Layout.HeadSize, accumulate: false, TileCut.UnseenColumns, offset);
+                block.Exponentiate<V>(scores, keys, offset);
                 if (start > 0) block.ShrinkRows<V>(output, stride, rows, Layout.HeadSize);
-                TileProduct.Run<V>(output, stride, scores, 1, LaneStride, Value + place, stride, rows, Layout.HeadSize, keys, accumulate: start > 0);
+                TileProduct.Run<V>(output, stride, scores, 1, LaneStride, Value + place, stride, rows, Layout.HeadSize, keys, accumulate: start > 0, TileCut.StepsAfter, offset);
             }
             Finish<V>(block, output, LogSumExp + ((long)pair * Layout.Queries) + first, first, rows, length);
         }
@@ -96,24 +96,19 @@ internal static unsafe class AttentionSimd
         public int Count;
         public int Stride;
 
-        /// <summary>Sets scores to -∞ where query lane i is below key row j + <paramref name="offset"/>.</summary>
-        public readonly void MaskUnseen<V>(float* scores, int keys, int offset) where V : unmanaged, ISimd<V>
+        /// <summary>Turns scores into 2^(score - running maximum), 0 where a query does not see the key (lane i &lt; row j + offset), adds them to the totals and says by how much earlier sums must shrink.</summary>
+        public readonly void Exponentiate<V>(float* scores, int allKeys, int offset) where V : unmanaged, ISimd<V>
         {
             V numbers = AttentionBlock.LaneNumbers<V>(), masked = V.Broadcast(float.NegativeInfinity);
-            for (int j = Math.Max(0, 1 - offset); j < keys; j++)
-                for (int i = 0; i < Count && i < j + offset; i += V.Count)
-                {
-                    float* place = scores + (j * Stride) + i;
-                    V.Store(V.Select(V.LessThan(numbers, V.Broadcast((float)(j + offset - i))), masked, V.Load(place)), place);
-                }
-        }
-
-        /// <summary>Turns scores into 2^(score - running maximum), adds them to the totals and says by how much earlier sums must shrink.</summary>
-        public readonly void Exponentiate<V>(float* scores, int keys) where V : unmanaged, ISimd<V>
-        {
             for (int i = 0; i < Count; i += V.Count)
             {
                 float* column = scores + i;
+                int keys = AttentionBlock.KeysOfLanes<V>(allKeys, i, offset);
+                for (int unseen = Math.Max(0, i - offset + 1); unseen < keys; unseen++)
+                {
+                    V isUnseen = V.LessThan(numbers, V.Broadcast((float)(unseen + offset - i)));
+                    V.Store(V.Select(isUnseen, masked, V.Load(column + (unseen * Stride))), column + (unseen * Stride));
+                }
                 V before = V.Load(Largest + i), now = before, other = before, sum = V.Zero;
                 int j = 0;
                 for (; j <= keys - 2; j += 2)

@@ -2,27 +2,47 @@ using System.Runtime.CompilerServices;
 
 namespace DistTrain.Kernels;
 
+/// <summary>Which part of a product a causal mask spares, given that key row j is seen by query lanes i ≥ j + offset only.</summary>
+internal enum TileCut
+{
+    /// <summary>Rows of C are keys, columns queries: columns that no key of a tile's rows needs are left as they are.</summary>
+    UnseenColumns,
+
+    /// <summary>Rows of C are queries, steps keys: steps after the last key that a tile's rows see are skipped.</summary>
+    StepsAfter,
+
+    /// <summary>Rows of C are keys, steps queries: steps before the first query that sees a tile's rows are skipped.</summary>
+    StepsBefore,
+}
+
 /// <summary>
 /// C = [C +] A · B for the small tiles of attention, B and C row-major with any row stride, A with any two strides (so that it may be read
 /// transposed). Six rows by two vectors of C are held in registers; each element is one chain of fused multiply-adds in ascending depth.
 /// </summary>
 internal static unsafe class TileProduct
 {
-    private const int RowCount = 6;
+    /// <summary>Rows of a register tile; cuts are made in whole ones.</summary>
+    public const int RowCount = 6;
 
     public static void Run<V>(
         float* c, int cStride, float* a, int aRowStride, int aStepStride, float* b, int bStride,
-        int rows, int columns, int depth, bool accumulate) where V : unmanaged, ISimd<V>
+        int rows, int columns, int depth, bool accumulate, TileCut cut, int offset) where V : unmanaged, ISimd<V>
     {
-        int column = 0;
-        for (; column <= columns - (2 * V.Count); column += 2 * V.Count)
-            for (int row = 0; row < rows; row += RowCount)
-                Pair<V>(c + ((nint)row * cStride) + column, cStride, a + ((nint)row * aRowStride), aRowStride, aStepStride, b + column, bStride,
-                    Math.Min(RowCount, rows - row), depth, accumulate);
-        for (; column < columns; column += V.Count)
-            for (int row = 0; row < rows; row += RowCount)
-                Single<V>(c + ((nint)row * cStride) + column, cStride, a + ((nint)row * aRowStride), aRowStride, aStepStride, b + column, bStride,
-                    Math.Min(RowCount, rows - row), Math.Min(V.Count, columns - column), depth, accumulate);
+        for (int column = 0; column < columns;)
+        {
+            bool isPair = column <= columns - (2 * V.Count);
+            int width = isPair ? 2 * V.Count : Math.Min(V.Count, columns - column);
+            int rowEnd = cut == TileCut.UnseenColumns ? Math.Min(rows, column + width - offset) : rows;
+            for (int row = 0; row < rowEnd; row += RowCount)
+            {
+                int first = cut == TileCut.StepsBefore ? Math.Clamp(row + offset, 0, depth) : 0;
+                int end = cut == TileCut.StepsAfter ? Math.Clamp(row + RowCount - offset, 0, depth) : depth, height = Math.Min(RowCount, rows - row);
+                float* to = c + ((nint)row * cStride) + column, left = a + ((nint)row * aRowStride) + ((nint)first * aStepStride), right = b + ((nint)first * bStride) + column;
+                if (isPair) Pair<V>(to, cStride, left, aRowStride, aStepStride, right, bStride, height, end - first, accumulate);
+                else Single<V>(to, cStride, left, aRowStride, aStepStride, right, bStride, height, width, end - first, accumulate);
+            }
+            column += width;
+        }
     }
 
     /// <summary>Rows that are not there repeat the last one and are not stored.</summary>
