@@ -3,7 +3,7 @@ namespace DistTrain.Kernels;
 /// <summary>
 /// One row of the distillation loss in three passes over memory that stays in the first-level cache: the two maxima; the exponentials (kept in
 /// scratch) with all sums; the gradient. With u = (s - max s) / T and v = (t - max t) / T the divergence is
-/// Σ e^v (v - u) / Σ e^v + log Σ e^u - log Σ e^v: no probability is rounded before its logarithm, and equal rows give exactly 0.
+/// Σ e^v (v - u) / Σ e^v + log (Σ e^u / Σ e^v): no probability is rounded before its logarithm, and equal rows give exactly 0.
 /// </summary>
 internal unsafe struct DistillationRow
 {
@@ -32,7 +32,7 @@ internal unsafe struct DistillationRow
             hard = Math.Log(sums.Hard) - ((double)Hit * (s[label] - maxS));
             if (Rest > 0f) hard -= (double)Rest * SoftmaxRowSimd.SumBelow<V>(s, Columns, maxS);
         }
-        double soft = ((double)sums.Cross / sums.Teacher) + (Math.Log(sums.Student) - Math.Log(sums.Teacher));
+        double soft = ((double)sums.Cross / sums.Teacher) + Math.Log((double)sums.Student / sums.Teacher);
         if (gradient == null) return (hard, soft);
         if (SoftWeight == 0f) HardGradient<V, THard>(gradient, sums.Hard, scratch);
         else if (HardWeight == 0f) Gradient<V, NoHardPart>(gradient, sums, scratch);
@@ -50,6 +50,8 @@ internal unsafe struct DistillationRow
         int i = 0;
         for (; i <= Columns - V.Count; i += V.Count)
         {
+            SoftmaxRowSimd.Prefetch<V>(s + i, Columns);
+            SoftmaxRowSimd.Prefetch<V>(t + i, Columns);
             V logit = V.Load(s + i) - topS, u = logit * scale, v = (V.Load(t + i) - topT) * scale;
             Step<V, THard>(logit, u, v, scratch + i, stride, ref students, ref teachers, ref hards, ref crosses);
         }

@@ -24,6 +24,9 @@ internal unsafe interface ISimd<TSelf> where TSelf : unmanaged, ISimd<TSelf>
 
     static abstract void Store(TSelf value, float* destination);
 
+    /// <summary>Stores past the caches, to an address aligned to the vector: for results too large to be read back from a cache.</summary>
+    static abstract void StoreNonTemporal(TSelf value, float* destination);
+
     /// <summary>Stores the first <paramref name="count"/> lanes; never writes beyond them.</summary>
     static abstract void StorePartial(TSelf value, float* destination, int count);
 

@@ -9,6 +9,8 @@ namespace DistTrain.Kernels;
 /// </summary>
 internal static unsafe class SoftmaxRowSimd
 {
+    private const int CacheLineByteCount = 64;
+
     /// <summary>Rows of an item: enough work to hide the hand-over, and a number that depends on the shape alone.</summary>
     public static int RowsPerItem(int columns) => Math.Max(1, ElementwiseSimd.BlockElementCount / Math.Max(1, columns));
 
@@ -38,6 +40,7 @@ internal static unsafe class SoftmaxRowSimd
         int i = 0;
         for (; i <= count - (2 * V.Count); i += 2 * V.Count)
         {
+            Prefetch<V>(x + i, count);
             V a = SimdMath.ExpNonPositive((V.Load(x + i) - top) * scale);
             V b = SimdMath.ExpNonPositive((V.Load(x + i + V.Count) - top) * scale);
             V.Store(a, exps + i);
@@ -63,6 +66,7 @@ internal static unsafe class SoftmaxRowSimd
         int i = 0;
         for (; i <= count - (2 * V.Count); i += 2 * V.Count)
         {
+            Prefetch<V>(x + i, count);
             sumA += SimdMath.ExpNonPositive((V.Load(x + i) - top) * scale);
             sumB += SimdMath.ExpNonPositive((V.Load(x + i + V.Count) - top) * scale);
         }
@@ -94,11 +98,36 @@ internal static unsafe class SoftmaxRowSimd
         if (i < count) V.StorePartial(V.MultiplyAdd(V.LoadPartial(x + i, count - i, 0f), times, plus), y + i, count - i);
     }
 
-    /// <summary>Asks for the next row while this one is worked on: the passes over a row leave memory idle otherwise. Never faults.</summary>
+    /// <summary>
+    /// Asks for what lies <paramref name="distance"/> elements further, which is the next row: the passes over a row would leave memory idle. Never
+    /// faults, so the last row needs no care.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Prefetch(float* row, int count)
+    public static void Prefetch<V>(float* x, int distance) where V : unmanaged, ISimd<V>
     {
         if (!Sse.IsSupported) return;
-        for (int i = 0; i < count; i += 16) Sse.Prefetch1(row + i);
+        Sse.Prefetch1(x + distance);
+        // Loops take two vectors a step; two of 16 lanes are two cache lines.
+        if (V.Count == 16) Sse.Prefetch1(x + distance + V.Count);
+    }
+
+    /// <summary>y = x · factor past the caches, in whole lines; y at any address. To be followed by <see cref="Fence"/>. Y must not be x.</summary>
+    public static void ScalePastCaches<V>(float* y, float* x, int count, float factor) where V : unmanaged, ISimd<V>
+    {
+        V times = V.Broadcast(factor);
+        int head = Math.Min(count, (int)((nuint)(-(nint)y) & (CacheLineByteCount - 1)) / sizeof(float)), i = 0;
+        for (; i < head; i += V.Count)
+        {
+            int lanes = Math.Min(V.Count, head - i);
+            V.StorePartial(V.LoadPartial(x + i, lanes, 0f) * times, y + i, lanes);
+        }
+        for (i = head; i <= count - V.Count; i += V.Count) V.StoreNonTemporal(V.Load(x + i) * times, y + i);
+        if (i < count) V.StorePartial(V.LoadPartial(x + i, count - i, 0f) * times, y + i, count - i);
+    }
+
+    /// <summary>Orders stores past the caches before what other threads are told next.</summary>
+    public static void Fence()
+    {
+        if (Sse.IsSupported) Sse.StoreFence();
     }
 }

@@ -200,6 +200,21 @@ public abstract class SoftmaxTests(TestDevice which) : OperationTests(which)
     }
 
     [Fact]
+    public void An_output_larger_than_the_caches_has_the_bits_of_a_small_one()
+    {
+        if (Device is not CpuDevice { InstructionSet: not InstructionSet.Reference }) return;
+        const int Rows = 2103, Columns = 1001;
+        Tensor input = Random(new Shape(Rows, Columns), 10, 9f), whole = Output(input.Shape), rows = Output(new Shape(3, Columns));
+        foreach (int start in (int[])[0, 1000, Rows - 3])
+        {
+            using Tensor some = input.Slice(start, 3);
+            Softmax.Forward(Stream, whole, input, 4f);
+            Softmax.Forward(Stream, rows, some, 4f);
+            Numbers.AssertSameBits(Read(rows), Read(whole)[(start * Columns)..((start + 3) * Columns)]);
+        }
+    }
+
+    [Fact]
     public void Results_do_not_depend_on_the_number_of_threads()
     {
         if (Device is not CpuDevice cpu) return;
