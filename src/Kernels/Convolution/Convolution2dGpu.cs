@@ -3,24 +3,48 @@ using ILGPU.Runtime;
 
 namespace DistTrain.Kernels;
 
-/// <summary>One thread an output element.</summary>
+/// <summary>
+/// Convolutions on GPUs: tiled products where a group has channels enough to fill tiles, one thread an element where it does not (depthwise).
+/// </summary>
 internal static class Convolution2dGpu
 {
+    /// <summary>Channels of a group from which on tiles pay.</summary>
+    private const int FewChannels = 8;
+
+    /// <summary>Depth of one slice of a weight gradient, and the most slices: they decide the order of the sum, so they depend on sizes only.</summary>
+    private const int SliceDepth = 1024, SliceLimit = 64;
+
     public static void Forward<TActivation>(
         GpuDevice gpu, ExecutionStream stream, Tensor output, Tensor input, Tensor weight, Tensor? bias, in ConvolutionGeometry geometry)
-        where TActivation : unmanaged, IUnaryOperator =>
+        where TActivation : unmanaged, IUnaryOperator
+    {
+        if (geometry.OutputChannels >= FewChannels && FitsTiles(geometry))
+        {
+            ConvolutionTilesGpu.Run<ForwardProduct, TActivation>(
+                gpu, stream, output, weight, input, bias, geometry, Math.Max(1, geometry.TapCount), sliceCount: 1);
+            return;
+        }
         gpu.Kernel(static accelerator =>
             accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, ConvolutionGeometry>(ForwardKernel<TActivation>))(
             GpuDevice.Native(stream), gpu.GridFor(output.ElementCount),
             GpuDevice.View<float>(output), GpuDevice.View<float>(input), GpuDevice.View<float>(weight),
             GpuDevice.View<float>(bias ?? weight), bias is null ? 0 : 1, geometry);
+    }
 
     public static void BackwardInput(
-        GpuDevice gpu, ExecutionStream stream, Tensor dInput, Tensor dOutput, Tensor weight, in ConvolutionGeometry geometry) =>
+        GpuDevice gpu, ExecutionStream stream, Tensor dInput, Tensor dOutput, Tensor weight, in ConvolutionGeometry geometry)
+    {
+        if (geometry.InputChannels >= FewChannels && FitsTiles(geometry))
+        {
+            ConvolutionTilesGpu.Run<BackwardInputProduct, IdentityOperator>(
+                gpu, stream, dInput, weight, dOutput, null, geometry, Math.Max(1, geometry.OutputChannels * geometry.KernelPlane), sliceCount: 1);
+            return;
+        }
         gpu.Kernel(static accelerator =>
             accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ConvolutionGeometry>(BackwardInputKernel))(
             GpuDevice.Native(stream), gpu.GridFor(dInput.ElementCount),
             GpuDevice.View<float>(dInput), GpuDevice.View<float>(dOutput), GpuDevice.View<float>(weight), geometry);
+    }
 
     public static void BackwardWeight(
         GpuDevice gpu, ExecutionStream stream, Tensor dWeight, Tensor? dBias, Tensor dOutput, Tensor input,
@@ -28,16 +52,46 @@ internal static class Convolution2dGpu
     {
         if (dWeight.ElementCount > 0)
         {
-            gpu.Kernel(static accelerator =>
-                accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ConvolutionGeometry, int>(BackwardWeightKernel))(
-                GpuDevice.Native(stream), gpu.GridFor(dWeight.ElementCount),
-                GpuDevice.View<float>(dWeight), GpuDevice.View<float>(dOutput), GpuDevice.View<float>(input), geometry, accumulate ? 1 : 0);
+            if (geometry.OutputChannels >= FewChannels && FitsTiles(geometry)) TiledWeight(gpu, stream, dWeight, dOutput, input, geometry, accumulate);
+            else
+            {
+                gpu.Kernel(static accelerator =>
+                    accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ConvolutionGeometry, int>(BackwardWeightKernel))(
+                    GpuDevice.Native(stream), gpu.RowGrid(dWeight.ElementCount),
+                    GpuDevice.View<float>(dWeight), GpuDevice.View<float>(dOutput), GpuDevice.View<float>(input), geometry, accumulate ? 1 : 0);
+            }
         }
         if (dBias is null || dBias.ElementCount == 0) return;
         gpu.Kernel(static accelerator =>
             accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ConvolutionGeometry, int>(BackwardBiasKernel))(
             GpuDevice.Native(stream), gpu.RowGrid(dBias.ElementCount),
             GpuDevice.View<float>(dBias), GpuDevice.View<float>(dOutput), geometry, accumulate ? 1 : 0);
+    }
+
+    private static void TiledWeight(
+        GpuDevice gpu, ExecutionStream stream, Tensor dWeight, Tensor dOutput, Tensor input, in ConvolutionGeometry geometry, bool accumulate)
+    {
+        int depth = Math.Max(1, geometry.BatchCount * geometry.OutputPlane);
+        int sliceCount = Math.Clamp(depth / SliceDepth, 1, SliceLimit), sliceDepth = (depth + sliceCount - 1) / sliceCount;
+        using Tensor slices = Tensor.Allocate(stream, new Shape(sliceCount, checked((int)dWeight.ElementCount)));
+        ConvolutionTilesGpu.Run<BackwardWeightProduct, IdentityOperator>(gpu, stream, slices, dOutput, input, null, geometry, sliceDepth, sliceCount);
+        gpu.Kernel(static accelerator => accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, int>(SliceSumKernel))(
+            GpuDevice.Native(stream), gpu.GridFor(dWeight.ElementCount),
+            GpuDevice.View<float>(dWeight), GpuDevice.View<float>(slices), accumulate ? 1 : 0);
+    }
+
+    /// <summary>Tiles count pixels of the whole batch in 32 bits.</summary>
+    private static bool FitsTiles(in ConvolutionGeometry g) =>
+        (long)g.BatchCount * Math.Max(g.InputPlane, g.OutputPlane) < int.MaxValue - SliceDepth;
+
+    private static void SliceSumKernel(ArrayView<float> result, ArrayView<float> slices, int accumulate)
+    {
+        for (long i = Grid.GlobalLinearIndex; i < result.Length; i += (long)Grid.DimX * Group.DimX)
+        {
+            float sum = 0f;
+            for (long slice = i; slice < slices.Length; slice += result.Length) sum += slices[slice];
+            result[i] = accumulate != 0 ? result[i] + sum : sum;
+        }
     }
 
     private static void ForwardKernel<TActivation>(
@@ -92,28 +146,25 @@ internal static class Convolution2dGpu
         }
     }
 
+    /// <summary>A group an element of the weight; its threads' sums are added pairwise in group memory.</summary>
     private static void BackwardWeightKernel(
         ArrayView<float> dWeight, ArrayView<float> dOutput, ArrayView<float> input, ConvolutionGeometry g, int accumulate)
     {
-        for (long i = Grid.GlobalLinearIndex; i < dWeight.Length; i += (long)Grid.DimX * Group.DimX)
+        ArrayView<float> sums = SharedMemory.Allocate<float>(256);
+        BackwardWeightProduct product = default;
+        int element = Grid.IdxX, thread = Group.IdxX, o = element / g.TapCount, tap = element % g.TapCount;
+        int group = o / g.OutputChannels, depth = product.Depth(g);
+        float sum = 0f;
+        for (int k = thread; k < depth; k += Group.DimX)
+            sum += product.Left(dOutput, g, group, o % g.OutputChannels, k) * product.Right(input, g, group, k, tap);
+        sums[thread] = sum;
+        Group.Barrier();
+        for (int half = Group.DimX / 2; half > 0; half /= 2)
         {
-            int o = (int)(i / g.TapCount), tap = (int)(i % g.TapCount);
-            int c = tap / g.KernelPlane, u = tap / g.KernelWidth % g.KernelHeight, v = tap % g.KernelWidth;
-            float sum = 0f;
-            for (long n = 0; n < g.BatchCount; n++)
-            {
-                long cells = ((n * g.Groups * g.InputChannels) + (o / g.OutputChannels * g.InputChannels) + c) * g.InputPlane;
-                long gradients = ((n * g.Groups * g.OutputChannels) + o) * g.OutputPlane;
-                for (int place = 0; place < g.OutputPlane; place++)
-                {
-                    int h = (place / g.OutputWidth * g.StrideHeight) + u - g.PaddingHeight;
-                    int w = (place % g.OutputWidth * g.StrideWidth) + v - g.PaddingWidth;
-                    if (h < 0 || h >= g.InputHeight || w < 0 || w >= g.InputWidth) continue;
-                    sum += dOutput[gradients + place] * input[cells + ((long)h * g.InputWidth) + w];
-                }
-            }
-            dWeight[i] = accumulate != 0 ? dWeight[i] + sum : sum;
+            if (thread < half) sums[thread] += sums[thread + half];
+            Group.Barrier();
         }
+        if (thread == 0) dWeight[element] = accumulate != 0 ? dWeight[element] + sums[0] : sums[0];
     }
 
     /// <summary>A group an output channel; its threads' sums are added pairwise in group memory.</summary>
