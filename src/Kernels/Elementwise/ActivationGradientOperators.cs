@@ -28,7 +28,7 @@ internal readonly struct GeluGradientOperator : IBinaryOperator
     public V Apply<V>(V gradient, V x) where V : unmanaged, ISimd<V>
     {
         V cumulative = V.Broadcast(0.5f) * (V.Broadcast(1f) + SimdErf.Erf(x * V.Broadcast(GeluOperator.InverseSqrt2)));
-        V density = V.Broadcast(InverseSqrt2Pi) * SimdMath.Exp(V.Broadcast(-0.5f) * x * x);
+        V density = V.Broadcast(InverseSqrt2Pi) * SimdMath.ExpNonPositive(V.Broadcast(-0.5f) * x * x);
         return gradient * V.MultiplyAdd(x, density, cumulative);
     }
 }

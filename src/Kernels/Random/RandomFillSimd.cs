@@ -1,6 +1,6 @@
 namespace DistTrain.Kernels;
 
-/// <summary>Words by vectors, numbers from them one by one: filling happens once, at the start of training.</summary>
+/// <summary>Words and numbers by vectors, over a buffer that stays in the first-level cache.</summary>
 internal static unsafe class RandomFillSimd
 {
     private const int ElementsAtOnce = 1_024;
@@ -28,19 +28,54 @@ internal static unsafe class RandomFillSimd
                 {
                     int count = (int)Math.Min(ElementsAtOnce, last - start);
                     PhiloxSimd.Words<V>(Random, sample, (uint)(start / 4), (count + 3) / 4, words);
-                    Write(words, Output + (sample * Tiles.SampleLength) + start, count);
+                    float* output = Output + (sample * Tiles.SampleLength) + start;
+                    if (Rule.IsNormal == 0) Uniform<V>(words, output, count);
+                    else Normal<V>(words, output, count);
                 }
             }
         }
 
-        private readonly void Write(uint* words, float* output, int count)
+        private readonly void Uniform<V>(uint* words, float* output, int count) where V : unmanaged, ISimd<V>
         {
-            if (Rule.IsNormal == 0)
+            V offset = V.Broadcast(Rule.Offset), scale = V.Broadcast(Rule.Scale);
+            int i = 0;
+            for (; i <= count - V.Count; i += V.Count) V.Store(V.MultiplyAdd(V.LoadFractions(words + i), scale, offset), output + i);
+            if (i < count) V.StorePartial(V.MultiplyAdd(V.LoadFractions(words + i), scale, offset), output + i, count - i);
+        }
+
+        /// <summary>Both words of a pair are laid out for both of its lanes; odd lanes take the cosine a quarter turn back, which is the sine.</summary>
+        private readonly void Normal<V>(uint* words, float* output, int count) where V : unmanaged, ISimd<V>
+        {
+            float* radii = stackalloc float[V.Count];
+            float* turns = stackalloc float[V.Count];
+            for (int i = 0; i < count; i += V.Count)
             {
-                for (int i = 0; i < count; i++) output[i] = Rule.Uniform(words[i]);
-                return;
+                for (int lane = 0; lane < V.Count; lane += 2)
+                {
+                    radii[lane] = radii[lane + 1] = 1f - Philox.Fraction(words[i + lane]);
+                    turns[lane] = Philox.Fraction(words[i + lane + 1]);
+                    turns[lane + 1] = turns[lane] - 0.25f;
+                }
+                V radius = V.Sqrt(V.Broadcast(-2f) * SimdMath.Log(V.Load(radii)));
+                // The angle is a turn less π: the cosine's sign changes.
+                V number = V.MultiplyAdd(V.Broadcast(-Rule.Scale) * radius, CosineOfTurns(V.Load(turns)), V.Broadcast(Rule.Offset));
+                if (count - i >= V.Count) V.Store(number, output + i);
+                else V.StorePartial(number, output + i, count - i);
             }
-            for (int i = 0; i < count; i++) output[i] = Rule.Number(((PhiloxBlock*)words)[i / 4], i % 4);
+        }
+
+        /// <summary>cos(2πt) within 2e-7 for |t| ≤ 1: t is reduced exactly to |t| ≤ 1/4 by half turns, then the series up to the twelfth power.</summary>
+        private static V CosineOfTurns<V>(V turns) where V : unmanaged, ISimd<V>
+        {
+            V halves = V.Round(turns + turns), rest = V.MultiplyAdd(halves, V.Broadcast(-0.5f), turns);
+            V angle = V.Broadcast(6.28318531f) * rest, z = angle * angle;
+            V p = V.MultiplyAdd(z, V.Broadcast(1f / 479_001_600f), V.Broadcast(-1f / 3_628_800f));
+            p = V.MultiplyAdd(p, z, V.Broadcast(1f / 40_320f));
+            p = V.MultiplyAdd(p, z, V.Broadcast(-1f / 720f));
+            p = V.MultiplyAdd(p, z, V.Broadcast(1f / 24f));
+            p = V.MultiplyAdd(p, z, V.Broadcast(-0.5f));
+            p = V.MultiplyAdd(p, z, V.Broadcast(1f));
+            return V.Select(V.EqualTo(V.Abs(halves), V.Broadcast(1f)), -p, p);
         }
     }
 }

@@ -1,3 +1,4 @@
+using ILGPU;
 using ILGPU.Algorithms;
 
 namespace DistTrain.Kernels;
@@ -17,8 +18,18 @@ internal struct RandomRule
         return place < 2 ? Normal(words.X, words.Y, place) : Normal(words.Z, words.W, place - 2);
     }
 
-    /// <summary>In double precision the product is exact, so compilers may fuse it with the sum or not: the same bits everywhere.</summary>
-    public readonly float Uniform(uint word) => (float)(Offset + ((double)Philox.Fraction(word) * Scale));
+    /// <summary>
+    /// Offset + f·Scale rounded once, as a fused multiply-add rounds it, which not every device has: the product is exact in double precision,
+    /// and a sum that is not is rounded to odd, so that rounding it again is as good as rounding once (Boldo and Melquiond 2008).
+    /// </summary>
+    public readonly float Uniform(uint word)
+    {
+        double product = (double)Philox.Fraction(word) * Scale, offset = Offset, sum = offset + product;
+        double back = sum - offset, error = (offset - (sum - back)) + (product - back);
+        ulong bits = Interop.FloatAsInt(sum);
+        if (error != 0 && (bits & 1) == 0) bits = error > 0 == sum > 0 ? bits + 1 : bits - 1;
+        return (float)Interop.IntAsFloat(bits);
+    }
 
     private readonly float Normal(uint u, uint v, int place)
     {

@@ -26,17 +26,17 @@ internal static class SimdErf
         p = V.MultiplyAdd(p, s, V.Broadcast(P0));
         V near = V.MultiplyAdd(p, x, x);
 
-        V a = V.Min(V.Abs(x), V.Broadcast(Saturation));
+        // NaN as the second operand stays.
+        V a = V.Min(V.Broadcast(Saturation), V.Abs(x));
         V q = V.MultiplyAdd(V.Broadcast(Q6), a, V.Broadcast(Q5));
         q = V.MultiplyAdd(q, a, V.Broadcast(Q4));
         q = V.MultiplyAdd(q, a, V.Broadcast(Q3));
         q = V.MultiplyAdd(q, a, V.Broadcast(Q2));
         q = V.MultiplyAdd(q, a, V.Broadcast(Q1));
         q = V.MultiplyAdd(q, a, V.Broadcast(Q0));
-        V far = V.Broadcast(1f) - SimdMath.Exp(q);
+        V far = V.Broadcast(1f) - SimdMath.ExpNonPositive(q);
         far = V.Select(V.LessThan(x, V.Zero), -far, far);
 
-        V result = V.Select(V.LessThan(V.Abs(x), V.Broadcast(Split)), near, far);
-        return V.Select(V.EqualTo(x, x), result, x);
+        return V.Select(V.LessThan(V.Abs(x), V.Broadcast(Split)), near, far);
     }
 }

@@ -100,7 +100,7 @@ internal static class SimdMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Sigmoid<V>(V x) where V : unmanaged, ISimd<V>
     {
-        V e = Exp(-V.Abs(x));
+        V e = ExpNonPositive(-V.Abs(x));
         V small = e / (V.Broadcast(1f) + e);
         V result = V.Select(V.LessThan(x, V.Zero), small, V.Broadcast(1f) - small);
         return V.Select(V.EqualTo(x, x), result, x);

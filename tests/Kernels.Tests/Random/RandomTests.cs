@@ -56,6 +56,19 @@ public abstract class RandomTests(TestDevice which) : OperationTests(which)
         Assert.Equal(GoldenUniform, found);
     }
 
+    [Fact]
+    public void Uniform_numbers_are_rounded_once_whatever_the_interval()
+    {
+        Shape shape = new(3, IsTiny ? 100 : 30_000);
+        Tensor fractions = Output(shape), output = Output(shape);
+        RandomFill.Uniform(Stream, fractions, 0f, 1f, s_key);
+        foreach ((float low, float high) in new[] { (-0.1f, 0.3f), (1000f, 1000.7f), (-3e-5f, 1e-9f), (-1e30f, 3e30f) })
+        {
+            RandomFill.Uniform(Stream, output, low, high, s_key);
+            Numbers.AssertSameBits([.. Read(fractions).Select(f => MathF.FusedMultiplyAdd(f, high - low, low))], Read(output));
+        }
+    }
+
     [Theory]
     [InlineData(new[] { 1 })]
     [InlineData(new[] { 9 })]
