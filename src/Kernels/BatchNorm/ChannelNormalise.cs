@@ -3,6 +3,8 @@ namespace DistTrain.Kernels;
 /// <summary>Forward batch norm where each channel has runs of positions. An item is a channel, or a (channel, block of images).</summary>
 internal unsafe struct ChannelNormalise : ISimdKernel
 {
+    private const int GroupElementCount = 4_096;
+
     public ChannelLayout Layout;
     public ChannelPhase Phase;
     public float* Output;
@@ -51,8 +53,18 @@ internal unsafe struct ChannelNormalise : ISimdKernel
         Spread[channel] = moments.InverseStd(Epsilon);
     }
 
-    /// <summary>Two passes over the images: the mean, then deviations from it. Sums of an image are added to those before it.</summary>
+    /// <summary>Moments of groups of images that the first-level cache holds, merged in order: memory is read once.</summary>
     private readonly Moments MomentsOf<V>(int channel, int start, int end) where V : unmanaged, ISimd<V>
+    {
+        int imagesPerGroup = Math.Max(1, GroupElementCount / Math.Max(1, Layout.Positions));
+        Moments moments = default;
+        for (int image = start; image < end; image += imagesPerGroup)
+            moments = Moments.Merge(moments, MomentsOfGroup<V>(channel, image, Math.Min(end, image + imagesPerGroup)));
+        return moments;
+    }
+
+    /// <summary>Two passes over the images: the mean, then deviations from it. Sums of an image are added to those before it.</summary>
+    private readonly Moments MomentsOfGroup<V>(int channel, int start, int end) where V : unmanaged, ISimd<V>
     {
         double count = (double)(end - start) * Layout.Positions;
         if (count == 0) return default;

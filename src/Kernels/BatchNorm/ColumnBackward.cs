@@ -29,8 +29,8 @@ internal unsafe struct ColumnBackward : ISimdKernel
         for (int row = 0; row < Whole.Layout.Images; row++)
         {
             long at = ((long)row * Whole.Layout.Channels) + column;
-            V gradient = V.LoadPartial(Whole.DOutput + at, count, 0f) - meanGradient;
-            V.StorePartial(factor * V.MultiplyAdd(V.LoadPartial(Whole.Input + at, count, 0f) - center, slope, gradient), Whole.DInput + at, count);
+            V gradient = ColumnVector.Load<V>(Whole.DOutput + at, count) - meanGradient;
+            ColumnVector.Store(factor * V.MultiplyAdd(ColumnVector.Load<V>(Whole.Input + at, count) - center, slope, gradient), Whole.DInput + at, count);
         }
     }
 
@@ -44,9 +44,9 @@ internal unsafe struct ColumnBackward : ISimdKernel
         for (int row = start; row < end; row++)
         {
             long at = ((long)row * Whole.Layout.Channels) + column;
-            V gradient = V.LoadPartial(Whole.DOutput + at, count, 0f);
+            V gradient = ColumnVector.Load<V>(Whole.DOutput + at, count);
             sum += gradient;
-            product = V.MultiplyAdd(gradient, V.LoadPartial(Whole.Input + at, count, 0f) - center, product);
+            product = V.MultiplyAdd(gradient, ColumnVector.Load<V>(Whole.Input + at, count) - center, product);
         }
         return (sum, product);
     }

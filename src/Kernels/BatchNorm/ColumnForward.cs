@@ -34,7 +34,7 @@ internal unsafe struct ColumnForward : ISimdKernel
         for (int row = 0; row < Whole.Layout.Images; row++)
         {
             long at = ((long)row * channels) + column;
-            V.StorePartial(V.MultiplyAdd(V.LoadPartial(Whole.Input + at, count, 0f) - center, factor, addend), Whole.Output + at, count);
+            ColumnVector.Store(V.MultiplyAdd(ColumnVector.Load<V>(Whole.Input + at, count) - center, factor, addend), Whole.Output + at, count);
         }
     }
 
@@ -63,7 +63,7 @@ internal unsafe struct ColumnForward : ISimdKernel
         int rows = Math.Min(64, Whole.Layout.Images - start);
         for (int row = 0; row < rows; row++, x += Whole.Layout.Channels)
         {
-            V deviation = V.LoadPartial(x, count, 0f) - center;
+            V deviation = ColumnVector.Load<V>(x, count) - center;
             sum += deviation;
             squares = V.MultiplyAdd(deviation, deviation, squares);
         }

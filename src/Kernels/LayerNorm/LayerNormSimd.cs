@@ -209,7 +209,7 @@ internal static unsafe class LayerNormSimd
             for (int row = start; row < end; row++)
             {
                 long at = ((long)row * Columns) + column;
-                V g = V.LoadPartial(DOutput + at, count, 0f), x = V.LoadPartial(Input + at, count, Mean[row]);
+                V g = ColumnVector.Load<V>(DOutput + at, count), x = ColumnVector.Load<V>(Input + at, count);
                 scale = V.MultiplyAdd(g, (x - V.Broadcast(Mean[row])) * V.Broadcast(InverseStd[row]), scale);
                 shift += g;
             }
@@ -241,7 +241,7 @@ internal static unsafe class LayerNormSimd
         private readonly void Merge<V>(float* total, float* partial, int count) where V : unmanaged, ISimd<V>
         {
             V sum = V.Zero;
-            for (int block = 0; block < BlockCount; block++) sum += V.LoadPartial(partial + ((long)block * 2 * Columns), count, 0f);
+            for (int block = 0; block < BlockCount; block++) sum += ColumnVector.Load<V>(partial + ((long)block * 2 * Columns), count);
             if (Accumulate) sum += V.LoadPartial(total, count, 0f);
             V.StorePartial(sum, total, count);
         }
