@@ -63,7 +63,10 @@ public sealed unsafe class CpuDevice : ComputeDevice
         cause = null;
         try
         {
-            return new DeviceBuffer(this, (nint)NativeMemory.AlignedAlloc((nuint)byteCount, Alignment), byteCount, null) { SizeClass = sizeClass };
+            bool isLarge = byteCount >= HugePages.ByteCount;
+            nint memory = (nint)NativeMemory.AlignedAlloc((nuint)byteCount, (nuint)(isLarge ? HugePages.ByteCount : Alignment));
+            if (isLarge) HugePages.Advise(memory, byteCount);
+            return new DeviceBuffer(this, memory, byteCount, null) { SizeClass = sizeClass };
         }
         catch (OutOfMemoryException failure)
         {

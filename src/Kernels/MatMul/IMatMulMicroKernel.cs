@@ -31,4 +31,11 @@ internal unsafe interface IMatMulMicroKernel
     /// <param name="load">The chains start from what c holds rather than from zero.</param>
     static abstract void Run(
         int depth, int rows, float* a, long aRowStride, long aStep, float* b, long bStep, int width, float* c, long cStride, bool load);
+
+    /// <summary>
+    /// As <see cref="Run"/> for a whole tile of a right operand in place, writing the right panel to <paramref name="packed"/> on the way:
+    /// the stores hide behind the multiply-adds, so packing costs next to nothing.
+    /// </summary>
+    static abstract void RunPacking(
+        int depth, float* a, long aRowStride, long aStep, float* b, long bStep, float* packed, float* c, long cStride, bool load);
 }

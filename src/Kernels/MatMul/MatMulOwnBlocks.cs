@@ -36,34 +36,51 @@ internal unsafe struct OwnBlocksJob<TMicro, V, TLeft, TRight, TOperator> : IPara
             DepthBlock block = new(k, depth, k == 0, k + depth == Size.Depth);
             if (Plan.PacksLeft) Left.Pack<V>(leftScratch, TMicro.Rows, batch, row, rowEnd - row, k, depth);
             for (int j = column; j < columnEnd; j += TMicro.Columns)
-            {
-                int columns = Math.Min(TMicro.Columns, columnEnd - j);
-                Column(batch, row, rowEnd, j, columns, block, leftScratch, RightOf(batch, j, columns, block, rightScratch));
-            }
+                Column(batch, row, rowEnd, j, Math.Min(TMicro.Columns, columnEnd - j), block, leftScratch, rightScratch);
             k += depth;
         }
         while (k < Size.Depth);
         Slots.Return(slot);
     }
 
-    private readonly RightPanel RightOf(int batch, int column, int columns, DepthBlock depth, float* scratch)
-    {
-        int width = MatMulTile<TMicro, V, TOperator>.WidthOf(columns);
-        if (!Plan.PacksRight && width == columns) return new RightPanel(Right.Address(batch, column, depth.First), Right.DepthStride, width);
-        Right.Pack<V>(scratch, width, batch, column, columns, depth.First, depth.Count);
-        return new RightPanel(scratch, width, width);
-    }
-
     /// <summary>One right panel with all left panels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Column(int batch, int first, int end, int column, int columns, DepthBlock depth, float* packedLeft, RightPanel right)
+    private readonly void Column(int batch, int row, int end, int column, int columns, DepthBlock depth, float* leftScratch, float* rightScratch)
     {
-        for (int row = first; row < end; row += TMicro.Rows)
+        int width = MatMulTile<TMicro, V, TOperator>.WidthOf(columns);
+        RightPanel right = new(rightScratch, width, width);
+        bool isWide = Right.IsStrided && Right.LineStride == 1;
+        if (!Plan.PacksRight && width == columns)
         {
-            LeftPanel left = Plan.PacksLeft
-                ? new LeftPanel(packedLeft + ((long)(row - first) * depth.Count), 1, TMicro.Rows)
-                : new LeftPanel(Left.Address(batch, row, depth.First), Left.LineStride, Left.DepthStride);
-            MatMulTile<TMicro, V, TOperator>.Multiply(Target, batch, row, column, Math.Min(TMicro.Rows, end - row), columns, depth, left, right);
+            right = new RightPanel(Right.Address(batch, column, depth.First), Right.DepthStride, width);
+        }
+        else if (isWide && columns == TMicro.Columns && end - row >= TMicro.Rows)
+        {
+            RightPanel inPlace = new(Right.Address(batch, column, depth.First), Right.DepthStride, width);
+            MatMulTile<TMicro, V, TOperator>.MultiplyPacking(Target, batch, row, column, depth, LeftOf(batch, row, depth, leftScratch), inPlace, rightScratch);
+            row += TMicro.Rows;
+            leftScratch += (long)TMicro.Rows * depth.Count;
+        }
+        else
+        {
+            Right.Pack<V>(rightScratch, width, batch, column, columns, depth.First, depth.Count);
+        }
+        // The next panel comes in while this one is used: a few depths with each tile.
+        bool hasNext = isWide && column + TMicro.Columns < Size.Columns;
+        float* next = hasNext ? Right.Address(batch, column + TMicro.Columns, depth.First) : null;
+        int perTile = (depth.Count * TMicro.Rows / Math.Max(TMicro.Rows, end - row)) + 1, left = hasNext ? depth.Count : 0;
+        for (; row < end; row += TMicro.Rows, leftScratch += (long)TMicro.Rows * depth.Count)
+        {
+            int rows = Math.Min(TMicro.Rows, end - row), count = Math.Min(perTile, left);
+            CachePrefetch.Tile(Target.At(batch, row + TMicro.Rows, column), Target.RowStride, rows, width);
+            CachePrefetch.Rows(next, Right.DepthStride, count, TMicro.Columns);
+            next += count * Right.DepthStride;
+            left -= count;
+            MatMulTile<TMicro, V, TOperator>.Multiply(Target, batch, row, column, rows, columns, depth, LeftOf(batch, row, depth, leftScratch), right);
         }
     }
+
+    private readonly LeftPanel LeftOf(int batch, int row, DepthBlock depth, float* packed) => Plan.PacksLeft
+        ? new LeftPanel(packed, 1, TMicro.Rows)
+        : new LeftPanel(Left.Address(batch, row, depth.First), Left.LineStride, Left.DepthStride);
 }

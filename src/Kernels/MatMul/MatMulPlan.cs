@@ -17,7 +17,9 @@ internal readonly record struct MatMulPlan(bool IsShared, int RowBlock, int Colu
     private const int LargestDepthBlock = 384;
     private const int LargestOnlyDepthBlock = 512;
     private const int RightBlockElementCount = 300_000; // 1.2 MB of a 2 MB L2
-    private const int LargestOwnRowCount = 256;
+    private const int LargestOwnRowCount = 1024;
+    private const int LargestOwnRowBlock = 384; // with the depth block 590 KB of L2
+    private const int OwnPanelsPerItem = 8;
 
     /// <param name="size">The product.</param>
     /// <param name="threadCount">Threads to share the work.</param>
@@ -29,7 +31,7 @@ internal readonly record struct MatMulPlan(bool IsShared, int RowBlock, int Colu
     {
         int depthBlocks = size.Depth <= LargestOnlyDepthBlock ? 1 : CeilingDivide(size.Depth, LargestDepthBlock);
         int depthBlock = Math.Max(1, RoundUp(CeilingDivide(size.Depth, depthBlocks), 4));
-        bool isShared = size.Rows > LargestOwnRowCount && (size.Batches < 2 * threadCount || size.Rows > 4 * LargestOwnRowCount);
+        bool isShared = size.Rows > LargestOwnRowCount;
         return isShared
             ? Shared(size, threadCount, tileRows, tileColumns, depthBlock, !leftIsDeep)
             : Own(size, threadCount, tileRows, tileColumns, depthBlock, !leftIsDeep, !rightIsWide);
@@ -47,8 +49,8 @@ internal readonly record struct MatMulPlan(bool IsShared, int RowBlock, int Colu
     private static MatMulPlan Own(
         MatMulSize size, int threadCount, int tileRows, int tileColumns, int depthBlock, bool packsLeft, bool packsRight)
     {
-        int rowBlock = Math.Min(RoundUp(size.Rows, tileRows), RoundUp(LargestOwnRowCount, tileRows));
-        int columnBlock = Math.Min(RoundUp(size.Columns, tileColumns), packsLeft ? 8 * tileColumns : tileColumns);
+        int rowBlock = RoundUp(CeilingDivide(size.Rows, CeilingDivide(size.Rows, LargestOwnRowBlock)), tileRows);
+        int columnBlock = Math.Min(RoundUp(size.Columns, tileColumns), OwnPanelsPerItem * tileColumns);
         long items = (long)size.Batches * CeilingDivide(size.Rows, rowBlock) * CeilingDivide(size.Columns, columnBlock);
         while (threadCount > 1 && items < 2 * threadCount && (columnBlock > tileColumns || rowBlock > 4 * tileRows))
         {

@@ -83,43 +83,29 @@ internal static unsafe class MatMulSimd
         where TMicro : IMatMulMicroKernel where V : unmanaged, ISimd<V>
         where TLeft : unmanaged, IPanelPacker where TRight : unmanaged, IPanelPacker where TOperator : unmanaged, IUnaryOperator
     {
-        long panelsByteCount = (long)plan.ColumnBlock * plan.DepthBlock * sizeof(float);
+        long panelElementCount = (long)plan.ColumnBlock * plan.DepthBlock, firstLeftElementCount = (long)TMicro.Rows * plan.DepthBlock;
         long slotElementCount = plan.PacksLeft ? (long)plan.RowBlock * plan.DepthBlock : 0;
-        DeviceBuffer scratch = cpu.Pool.Rent(stream, panelsByteCount + 64 + ScratchSlots.ByteCount(cpu.CoreCount, slotElementCount));
-        float* panels = (float*)scratch.Pointer;
-        byte* slots = (byte*)(((nint)scratch.Pointer + (nint)panelsByteCount + 63) & ~63);
-        PackRightJob<TMicro, V, TRight> pack = new() { Right = right, Panels = panels };
-        SharedRowsJob<TMicro, V, TLeft, TOperator> multiply = new()
+        long slotsByteCount = ScratchSlots.ByteCount(cpu.CoreCount, slotElementCount);
+        DeviceBuffer scratch = cpu.Pool.Rent(stream, slotsByteCount + ((panelElementCount + firstLeftElementCount) * sizeof(float)));
+        float* panels = (float*)(scratch.Pointer + (nint)slotsByteCount);
+        SharedBlocks<TMicro, V, TLeft, TRight, TOperator> blocks = new()
         {
-            Left = left,
-            Panels = panels,
-            Target = target,
-            Slots = new ScratchSlots(slots, cpu.CoreCount, slotElementCount),
-            RowBlock = plan.RowBlock,
-            PacksLeft = plan.PacksLeft,
-        };
-        multiply.Slots.Initialize();
-        int rowBlocks = (size.Rows + plan.RowBlock - 1) / plan.RowBlock;
-        for (int batch = 0; batch < size.Batches; batch++)
-        for (int column = 0; column < size.Columns; column += plan.ColumnBlock)
-        {
-            (pack.Batch, multiply.Batch) = (batch, batch);
-            (pack.FirstColumn, multiply.FirstColumn) = (column, column);
-            pack.ColumnCount = multiply.ColumnCount = Math.Min(plan.ColumnBlock, size.Columns - column);
-            int k = 0;
-            do
+            Team = cpu.Team,
+            Size = size,
+            Plan = plan,
+            FirstLeft = panels + panelElementCount,
+            First = new() { Right = right, Panels = panels, Target = target, PacksOnTheWay = right.IsStrided && right.LineStride == 1 },
+            Rest = new()
             {
-                int depth = Math.Min(plan.DepthBlock, size.Depth - k);
-                (pack.FirstDepth, pack.DepthCount) = (k, depth);
-                multiply.Depth = new DepthBlock(k, depth, k == 0, k + depth == size.Depth);
-                const int PanelsPerItem = PackRightJob<TMicro, V, TRight>.PanelsPerItem;
-                int packItems = (pack.ColumnCount + (PanelsPerItem * TMicro.Columns) - 1) / (PanelsPerItem * TMicro.Columns);
-                cpu.Team.Run(ref pack, packItems);
-                cpu.Team.Run(ref multiply, rowBlocks);
-                k += depth;
-            }
-            while (k < size.Depth);
-        }
+                Left = left,
+                Panels = panels,
+                Target = target,
+                Slots = new ScratchSlots((byte*)scratch.Pointer, cpu.CoreCount, slotElementCount),
+                RowBlock = plan.RowBlock,
+                PacksLeft = plan.PacksLeft,
+            },
+        };
+        blocks.Run();
         cpu.Pool.Return(scratch);
     }
 

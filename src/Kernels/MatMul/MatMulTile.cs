@@ -28,11 +28,27 @@ internal unsafe struct MatMulTile<TMicro, V, TOperator>
             TMicro.Run(depth.Count, rows, a.First, a.RowStride, a.Step, b.First, b.Step, b.Width, c, target.RowStride, load);
         else
             Edge(depth.Count, rows, columns, a, b, c, target.RowStride, load);
-        if (!depth.IsLast) return;
+        if (depth.IsLast) Finish(target, batch, row, column, rows, columns);
+    }
+
+    /// <summary>As <see cref="Multiply"/> for a whole tile of a right operand in place, which it packs on the way.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyPacking(
+        in MatMulTarget target, int batch, int row, int column, DepthBlock depth, LeftPanel a, RightPanel b, float* packed)
+    {
+        bool load = target.Accumulate | !depth.IsFirst;
+        float* c = target.At(batch, row, column);
+        TMicro.RunPacking(depth.Count, a.First, a.RowStride, a.Step, b.First, b.Step, packed, c, target.RowStride, load);
+        if (depth.IsLast) Finish(target, batch, row, column, TMicro.Rows, TMicro.Columns);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Finish(in MatMulTarget target, int batch, int row, int column, int rows, int columns)
+    {
         if (typeof(TOperator) == typeof(IdentityOperator) && target.ColumnBias == null && target.RowBias == null) return;
+        float* columnBias = target.ColumnBias == null ? null : target.ColumnBias + column;
         float* rowBias = target.RowBias == null ? null : target.RowBias + ((long)(batch % target.RowBiasPeriod) * target.Rows) + row;
-        MatMulEpilogueLoop.Apply<V, TOperator>(
-            c, target.RowStride, rows, columns, target.ColumnBias == null ? null : target.ColumnBias + column, rowBias);
+        MatMulEpilogueLoop.Apply<V, TOperator>(target.At(batch, row, column), target.RowStride, rows, columns, columnBias, rowBias);
     }
 
     /// <summary>The micro-kernel writes whole tiles only: here to one on the stack, from which the wanted part is copied.</summary>

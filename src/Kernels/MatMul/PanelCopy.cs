@@ -43,6 +43,11 @@ internal static unsafe class PanelCopy
     {
         int i = 0;
         for (; i <= count - V.Count; i += V.Count) V.Store(V.Load(source + i), target + i);
+        if (i < count && i <= width - V.Count)
+        {
+            V.Store(V.LoadPartial(source + i, count - i, 0f), target + i);
+            i += V.Count;
+        }
         for (; i < width; i++) target[i] = i < count ? source[i] : 0f;
     }
 }

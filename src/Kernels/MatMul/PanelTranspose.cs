@@ -12,40 +12,61 @@ internal static unsafe class PanelTranspose
     public static void Lines<V>(float* panels, int width, float* source, long lineStride, int lineCount, int depthCount)
         where V : unmanaged, ISimd<V>
     {
+        int block = BlockSize<V>(width);
         for (int start = 0; start < lineCount; start += width, panels += (long)width * depthCount)
         {
             int count = Math.Min(width, lineCount - start);
             float* lines = source + (start * lineStride);
             int i = 0;
-            for (; i <= count - BlockSize<V>(); i += BlockSize<V>()) BlockOfLines<V>(panels + i, width, lines + (i * lineStride), lineStride, depthCount);
-            if (i < width) Scalar(panels, width, lines, lineStride, i, count, 0, depthCount);
+            for (; i <= count - block; i += block)
+            {
+                float* blockLines = lines + (i * lineStride);
+                int k = block == 16 ? Squares16(panels + i, width, blockLines, lineStride, depthCount)
+                    : block == 8 ? Squares8(panels + i, width, blockLines, lineStride, depthCount)
+                    : Squares4(panels + i, width, blockLines, lineStride, depthCount);
+                Scalar(panels + i, width, blockLines, lineStride, 0, block, block, k, depthCount);
+            }
+            if (i < width) Scalar(panels, width, lines, lineStride, i, width, count, 0, depthCount);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int BlockSize<V>() where V : unmanaged, ISimd<V> => typeof(V) == typeof(Simd512) ? 16 : typeof(V) == typeof(Simd256) ? 8 : 4;
+    private static int BlockSize<V>(int width) where V : unmanaged, ISimd<V> =>
+        V.Count >= 16 && width % 16 == 0 ? 16 : V.Count >= 8 && width % 8 == 0 ? 8 : 4;
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void BlockOfLines<V>(float* panel, int width, float* lines, long lineStride, int depthCount) where V : unmanaged, ISimd<V>
+    /// <summary>Elements one by one: lines from firstLine to endLine (zeros from lineCount on), depths from firstDepth on.</summary>
+    private static void Scalar(
+        float* panel, int width, float* lines, long lineStride, int firstLine, int endLine, int lineCount, int firstDepth, int depthCount)
+    {
+        for (int k = firstDepth; k < depthCount; k++)
+        for (int i = firstLine; i < endLine; i++)
+            panel[((long)k * width) + i] = i < lineCount ? lines[(i * lineStride) + k] : 0f;
+    }
+
+    /// <summary>Whole squares of so many lines; returns the depth reached.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Squares4(float* panel, int width, float* lines, long lineStride, int depthCount)
     {
         int k = 0;
-        for (; k <= depthCount - BlockSize<V>(); k += BlockSize<V>())
-        {
-            if (typeof(V) == typeof(Simd512)) Square16(panel + ((long)k * width), width, lines + k, lineStride);
-            else if (typeof(V) == typeof(Simd256)) Square8(panel + ((long)k * width), width, lines + k, lineStride);
-            else Square4(panel + ((long)k * width), width, lines + k, lineStride);
-        }
-        Scalar(panel, width, lines, lineStride, 0, BlockSize<V>(), k, depthCount, BlockSize<V>());
+        for (; k <= depthCount - 4; k += 4, panel += 4 * width) Square4(panel, width, lines + k, lineStride);
+        return k;
     }
 
-    /// <summary>Elements one by one: lines from firstLine to end (zeros from lineCount on), depths from firstDepth on.</summary>
-    private static void Scalar(
-        float* panel, int width, float* lines, long lineStride, int firstLine, int lineCount, int firstDepth, int depthCount, int end = 0)
+    /// <inheritdoc cref="Squares4"/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Squares8(float* panel, int width, float* lines, long lineStride, int depthCount)
     {
-        if (end == 0) end = width;
-        for (int k = firstDepth; k < depthCount; k++)
-        for (int i = firstLine; i < end; i++)
-            panel[((long)k * width) + i] = i < lineCount ? lines[(i * lineStride) + k] : 0f;
+        int k = 0;
+        for (; k <= depthCount - 8; k += 8, panel += 8 * width) Square8(panel, width, lines + k, lineStride);
+        return k;
+    }
+
+    /// <inheritdoc cref="Squares4"/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Squares16(float* panel, int width, float* lines, long lineStride, int depthCount)
+    {
+        int k = 0;
+        for (; k <= depthCount - 16; k += 16, panel += 16 * width) Square16(panel, width, lines + k, lineStride);
+        return k;
     }
 
     private static void Square4(float* panel, int width, float* lines, long lineStride)
