@@ -8,6 +8,9 @@ namespace DistTrain.Kernels;
 /// </summary>
 internal unsafe struct FlatKernel<TActivation> : ISimdKernel where TActivation : unmanaged, IUnaryOperator
 {
+    /// <summary>Taps from which on a tile takes long enough for prefetched lines to arrive.</summary>
+    private const int TapsToPrefetch = 64;
+
     public FlatPlan Plan;
     public FlatWeights Weights;
     public ScratchSlots Slots;
@@ -47,7 +50,7 @@ internal unsafe struct FlatKernel<TActivation> : ISimdKernel where TActivation :
         {
             int width = Weights.TileWidth(channel), count = Math.Min(width, Plan.TargetChannels - channel);
             for (int c = 0; c < width; c++) bias[c] = Bias != null && c < count ? Bias[(group * Plan.TargetChannels) + channel + c] : 0f;
-            if (Plan.LatticeWidth == 1 && Plan.LatticeHeight == 1) Prefetch(target + (channel * targetPlane), count, rows * Plan.TargetWidth);
+            if (Plan.LatticeCount == 1 && Weights.TapCount(lattice) >= TapsToPrefetch) Prefetch(target + (channel * targetPlane), count, rows * Plan.TargetWidth);
             RunTile<V>(width, flat, lattice, Weights.Tile(group, lattice, channel), bias, stripes, positions);
             for (int c = 0; c < count; c++, channel++) WriteRows<V>(target + (channel * targetPlane), stripes + ((long)c * Plan.Stripe), rows, columns);
         }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace DistTrain.Kernels;
 
@@ -31,15 +32,36 @@ internal unsafe struct WeightGradientKernel : ISimdKernel
         NativeMemory.Clear(sums, (nuint)Plan.SumElementCount * sizeof(float));
         if (biasSums != null) new Span<float>(biasSums, Plan.PaddedOutputs).Clear();
         float* padded = Slots.Take(out int slot);
-        for (int image = Plan.FirstImage(block); image < Plan.FirstImage(block + 1); image++)
+        int bands = (Plan.Geometry.OutputHeight + Plan.BandRows - 1) / Plan.BandRows;
+        long end = (long)Plan.FirstImage(block + 1) * bands;
+        for (long step = (long)Plan.FirstImage(block) * bands; step < end; step++)
         {
-            for (int row = 0; row < Plan.Geometry.OutputHeight; row += Plan.BandRows)
-                RunBand<V>(((long)image * Plan.Geometry.Groups) + group, chunk, row, padded, sums, biasSums);
+            float* next = step + 1 < end ? GradientsOf(step + 1, bands, group) : null;
+            long plane = (step / bands * Plan.Geometry.Groups) + group;
+            RunBand<V>(plane, chunk, (int)(step % bands) * Plan.BandRows, padded, sums, biasSums, next);
         }
         Slots.Return(slot);
     }
 
-    private readonly void RunBand<V>(long plane, int chunk, int firstRow, float* padded, float* sums, float* biasSums) where V : unmanaged, ISimd<V>
+    /// <summary>The gradients of the group's first channel at a band; bands are counted through all images.</summary>
+    private readonly float* GradientsOf(long step, int bands, int group) =>
+        Gradients + (((step / bands * Plan.Geometry.Groups) + group) * Plan.Geometry.OutputChannels * Plan.Geometry.OutputPlane) +
+        (step % bands * Plan.BandRows * Plan.Geometry.OutputWidth);
+
+    /// <summary>Asks for a share of the next band's gradients, which lie in many short runs, while this band is added up.</summary>
+    private readonly void Prefetch(float* next, int tap, int taps)
+    {
+        if (next == null || !Sse.IsSupported) return;
+        int first = (int)((long)Plan.Geometry.OutputChannels * tap / taps);
+        int end = (int)((long)Plan.Geometry.OutputChannels * Math.Min(taps, tap + WeightGradientPlan.TileTaps) / taps);
+        for (int o = first; o < end; o++)
+        {
+            for (int i = 0; i < Plan.BandRows * Plan.Geometry.OutputWidth; i += 16) Sse.Prefetch1(next + ((long)o * Plan.Geometry.OutputPlane) + i);
+        }
+    }
+
+    private readonly void RunBand<V>(long plane, int chunk, int firstRow, float* padded, float* sums, float* biasSums, float* next)
+        where V : unmanaged, ISimd<V>
     {
         ConvolutionGeometry g = Plan.Geometry;
         int firstChannel = chunk * Plan.ChunkChannels, channels = Math.Min(Plan.ChunkChannels, g.InputChannels - firstChannel);
@@ -56,7 +78,10 @@ internal unsafe struct WeightGradientKernel : ISimdKernel
             RowSkip = (Plan.RowPitch * g.StrideHeight) - (g.OutputWidth * g.StrideWidth),
         };
         for (int tap = 0; tap < channels * g.KernelPlane; tap += WeightGradientPlan.TileTaps)
+        {
+            Prefetch(next, tap, channels * g.KernelPlane);
             RunTaps<V>(padded, Offsets + tap, gradients, sums + ((long)tap * Plan.PaddedOutputs), band);
+        }
     }
 
     private static void RunTaps<V>(float* input, int* offsets, float* gradients, float* sums, in WeightGradientTiles.Band band)

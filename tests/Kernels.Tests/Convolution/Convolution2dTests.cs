@@ -90,7 +90,9 @@ public abstract class Convolution2dTests(TestDevice which) : OperationTests(whic
     [InlineData(Activation.GeluTanh)]
     public void A_fused_activation_equals_the_activation_of_the_result(Activation activation)
     {
-        ConvolutionCase sizes = ConvolutionCase.Square(2, 1, 2, 9, 6, 3, 1, 1);
+        // GPUs tile 8 channels and more. One activation there is enough: each costs a compilation of the largest kernel.
+        int outputs = Device is CpuDevice || activation == Activation.Relu ? 9 : 3;
+        ConvolutionCase sizes = ConvolutionCase.Square(2, 1, 2, outputs, 6, 3, 1, 1);
         Tensor input = Random(sizes.Input, 1), weight = Random(sizes.Weight, 2), bias = Random(sizes.Bias, 3);
         Tensor fused = Output(sizes.Output), plain = Output(sizes.Output), activated = Output(sizes.Output);
 
