@@ -28,9 +28,13 @@ internal readonly struct GeluGradientOperator : IBinaryOperator
     public V Apply<V>(V gradient, V x) where V : unmanaged, ISimd<V>
     {
         V cumulative = V.Broadcast(0.5f) * (V.Broadcast(1f) + SimdErf.Erf(x * V.Broadcast(GeluOperator.InverseSqrt2)));
-        V density = V.Broadcast(InverseSqrt2Pi) * SimdMath.ExpNonPositive(V.Broadcast(-0.5f) * x * x);
-        return gradient * V.MultiplyAdd(x, density, cumulative);
+        return gradient * V.MultiplyAdd(x, Density(x), cumulative);
     }
+
+    /// <remarks>A call of its own for the reason that <see cref="SimdErf.Erf"/> is one.</remarks>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static V Density<V>(V x) where V : unmanaged, ISimd<V> =>
+        V.Broadcast(InverseSqrt2Pi) * SimdMath.ExpNonPositive(V.Broadcast(-0.5f) * x * x);
 }
 
 /// <summary>dOutput σ(x) (1 + x (1 - σ(x))).</summary>

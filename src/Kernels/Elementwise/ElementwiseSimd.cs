@@ -55,9 +55,14 @@ internal static unsafe class ElementwiseSimd
             int count = (int)Math.Min(BlockElementCount, ElementCount - start);
             float* output = Output + start, input = Input + start;
             TOperator function = Function;
-            int i = 0;
-            for (; i <= count - V.Count; i += V.Count) V.Store(function.Apply(V.Load(input + i)), output + i);
-            if (i < count) V.StorePartial(function.Apply(V.LoadPartial(input + i, count - i, 1f)), output + i, count - i);
+            // The function stands here once, tail included: functions are long, and inlined twice they overflow the compiler's budget.
+            for (int i = 0; i < count; i += V.Count)
+            {
+                bool isWhole = count - i >= V.Count;
+                V result = function.Apply(isWhole ? V.Load(input + i) : V.LoadPartial(input + i, count - i, 1f));
+                if (isWhole) V.Store(result, output + i);
+                else V.StorePartial(result, output + i, count - i);
+            }
         }
     }
 
@@ -80,11 +85,14 @@ internal static unsafe class ElementwiseSimd
         public readonly void Apply<V>(float* output, float* left, float* right, int count) where V : unmanaged, ISimd<V>
         {
             TOperator function = Function;
-            int i = 0;
-            for (; i <= count - V.Count; i += V.Count) V.Store(function.Apply(V.Load(left + i), V.Load(right + i)), output + i);
-            if (i == count) return;
-            V tail = function.Apply(V.LoadPartial(left + i, count - i, 1f), V.LoadPartial(right + i, count - i, 1f));
-            V.StorePartial(tail, output + i, count - i);
+            for (int i = 0; i < count; i += V.Count)
+            {
+                bool isWhole = count - i >= V.Count;
+                V a = isWhole ? V.Load(left + i) : V.LoadPartial(left + i, count - i, 1f);
+                V result = function.Apply(a, isWhole ? V.Load(right + i) : V.LoadPartial(right + i, count - i, 1f));
+                if (isWhole) V.Store(result, output + i);
+                else V.StorePartial(result, output + i, count - i);
+            }
         }
     }
 

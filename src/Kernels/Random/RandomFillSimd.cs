@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace DistTrain.Kernels;
 
 /// <summary>Words and numbers by vectors, over a buffer that stays in the first-level cache.</summary>
@@ -56,7 +58,7 @@ internal static unsafe class RandomFillSimd
                     turns[lane] = Philox.Fraction(words[i + lane + 1]);
                     turns[lane + 1] = turns[lane] - 0.25f;
                 }
-                V radius = V.Sqrt(V.Broadcast(-2f) * SimdMath.Log(V.Load(radii)));
+                V radius = Radius(V.Load(radii));
                 // The angle is a turn less π: the cosine's sign changes.
                 V number = V.MultiplyAdd(V.Broadcast(-Rule.Scale) * radius, CosineOfTurns(V.Load(turns)), V.Broadcast(Rule.Offset));
                 if (count - i >= V.Count) V.Store(number, output + i);
@@ -64,7 +66,12 @@ internal static unsafe class RandomFillSimd
             }
         }
 
+        /// <remarks>Calls of their own, as <see cref="SimdErf.Erf"/> is one.</remarks>
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        private static V Radius<V>(V fraction) where V : unmanaged, ISimd<V> => V.Sqrt(V.Broadcast(-2f) * SimdMath.Log(fraction));
+
         /// <summary>cos(2πt) within 2e-7 for |t| ≤ 1: t is reduced exactly to |t| ≤ 1/4 by half turns, then the series up to the twelfth power.</summary>
+        [MethodImpl(MethodImplOptions.NoInlining)]
         private static V CosineOfTurns<V>(V turns) where V : unmanaged, ISimd<V>
         {
             V halves = V.Round(turns + turns), rest = V.MultiplyAdd(halves, V.Broadcast(-0.5f), turns);

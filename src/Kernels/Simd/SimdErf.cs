@@ -14,7 +14,8 @@ internal static class SimdErf
     internal const float Q4 = 0.0221813227f, Q5 = -0.00303180542f, Q6 = 0.000194776368f;
 
     /// <summary>erf x within 3 ulp; NaN for NaN.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    /// <remarks>A call of its own: inlined with what surrounds it, it passes the compiler's limit of variables that live in registers.</remarks>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public static V Erf<V>(V x) where V : unmanaged, ISimd<V>
     {
         V s = x * x;
