@@ -1,0 +1,75 @@
+using System.Text.Json;
+
+namespace DistTrain.Cli.Tests;
+
+public sealed class UsageTests
+{
+    [Theory]
+    [InlineData("unknown option '--modle'. Did you mean '--model'?", "train", "--modle", "mlp")]
+    [InlineData("unknown command or argument 'trian'. Did you mean 'train'?", "trian")]
+    [InlineData("unknown model 'convent'; models are", "train", "--model", "convent", "--data", "digits")]
+    [InlineData("Did you mean 'convnet'?", "train", "--model", "convent", "--data", "digits")]
+    [InlineData("--optimizer adamv: expected sgd, adam, adamw. Did you mean 'adam'?", "train", "--optimizer", "adamv")]
+    [InlineData("Did you mean 'digits'?", "train", "--data", "digit")]
+    [InlineData("Did you mean 'cuda:0'?", "train", "--device", "cude:0")]
+    [InlineData("--epochs 0: expected 1 or more", "train", "--epochs", "0")]
+    [InlineData("--lr -1: expected a positive number", "train", "--lr", "-1")]
+    [InlineData("data fetch mnist: expected fashion-mnist. Did you mean 'fashion-mnist'?", "data", "fetch", "mnist")]
+    public void A_word_that_is_not_understood_ends_with_exit_code_2_and_the_nearest_that_is(string message, params string[] arguments)
+    {
+        ToolResult result = Tool.Run(arguments);
+
+        Assert.Contains(message, result.Errors, StringComparison.Ordinal);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Empty(result.Output);
+    }
+
+    [Fact]
+    public void Devices_lists_every_kind_as_JSON_and_says_why_one_is_unusable()
+    {
+        ToolResult result = Tool.Run("devices", "--json");
+
+        Assert.Equal(0, result.ExitCode);
+        JsonElement[] devices = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
+        Assert.Superset(new HashSet<string> { "cpu", "cuda:0", "opencl:pocl", "ilgpu-cpu" }, devices.Select(device => device.GetProperty("name").GetString()!).ToHashSet());
+        Assert.All(devices, device => Assert.NotEqual(device.GetProperty("usable").GetBoolean(), device.GetProperty("reason").ValueKind == JsonValueKind.String));
+        JsonElement cpu = devices.Single(device => device.GetProperty("name").GetString() == "cpu");
+        Assert.Equal(Environment.ProcessorCount, cpu.GetProperty("cores").GetInt32());
+        Assert.True(cpu.GetProperty("memoryBytes").GetInt64() > 0);
+    }
+
+    [Fact]
+    public void Doctor_names_each_native_library_file_that_it_tried()
+    {
+        ToolResult result = Tool.Run("doctor");
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("libcuda.so.1", result.Output, StringComparison.Ordinal);
+        Assert.Contains("libOpenCL.so.1", result.Output, StringComparison.Ordinal);
+        Assert.Contains("fashion-mnist-slice", result.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("avx1024", "DISTTRAIN_ISA=avx1024 is unknown; use avx512, avx2, vector128 or reference")]
+    public void A_bad_instruction_set_in_the_environment_is_named(string value, string message)
+    {
+        ToolResult result = Tool.RunWith([("DISTTRAIN_ISA", value)], "train", "--data", "digits");
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains(message, result.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Without_the_SDK_the_script_says_in_one_line_how_to_get_it()
+    {
+        // A PATH with the few programs that the script needs, and no dotnet.
+        using TemporaryFolder folder = new();
+        foreach (string program in new[] { "bash", "dirname", "readlink", "grep", "env" })
+            File.CreateSymbolicLink(folder[program], new[] { "/usr/bin", "/bin" }.Select(place => Path.Combine(place, program)).First(File.Exists));
+
+        ToolResult result = Tool.Start(Path.Combine(Tool.Root, "disttrain"), [("PATH", folder.Path)]);
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Equal("disttrain needs the .NET 10 SDK: install dotnet-sdk-10.0 with your package manager, or see https://dot.net/download\n", result.Errors);
+    }
+}
