@@ -3,7 +3,7 @@ namespace DistTrain.Kernels;
 /// <summary>Finds what a mistyped name probably meant.</summary>
 public static class NearestName
 {
-    /// <summary>The candidate with the least edit distance (insert, delete, replace: 1 each; case ignored), or one that begins with the name; null if none is near enough to be meant.</summary>
+    /// <summary>The candidate with the least edit distance (insert, delete, replace: 1 each; case ignored; a part of a name counts as 1), or one that begins with the name; null if none is near enough to be meant.</summary>
     public static string? Of(string name, IEnumerable<string> candidates)
     {
         ArgumentNullException.ThrowIfNull(name);
@@ -11,7 +11,9 @@ public static class NearestName
         (string? best, int bestDistance) = (null, int.MaxValue);
         foreach (string candidate in candidates)
         {
-            int distance = Distance(name, candidate);
+            // A part of a name ("mnist" of "fashion-mnist") is as good as a slip of the finger.
+            bool isPart = name.Length >= 3 && candidate.Contains(name, StringComparison.OrdinalIgnoreCase);
+            int distance = isPart ? 1 : Distance(name, candidate);
             if (distance < bestDistance) (best, bestDistance) = (candidate, distance);
         }
         if (bestDistance <= Math.Max(2, name.Length / 2)) return best;
