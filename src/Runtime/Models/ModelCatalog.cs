@@ -29,7 +29,7 @@ public static class ModelCatalog
             "mlp" => new Mlp(checked((int)inputShape.ElementCount), MlpWidth, MlpWidth, classCount),
             "convnet" => new ConvNet(inputShape[0], inputShape[1], inputShape[2], classCount),
             _ when TryParseDepth(name, out int depth) => new ResNet(depth, inputShape[0], classCount),
-            _ => throw new ArgumentException($"unknown model '{name}'; models are {string.Join(", ", Names)}.{NearestName.Hint(name, Names)}"),
+            _ => throw new ArgumentException($"unknown model '{name}'; models are {string.Join(", ", Names)}.{NearestName.Hint(name, Names)}", nameof(name)),
         };
     }
 

@@ -167,7 +167,7 @@ public sealed class ModuleTests() : OperationTests(TestDevice.Vector128)
     {
         ArgumentException failure = Assert.Throws<ArgumentException>(() => ModelCatalog.Create("convnt", new Shape(1, 8, 8), 10));
 
-        Assert.Equal("unknown model 'convnt'; models are convnet, mlp, resnet8, resnet20, resnet32, resnet44, resnet56. Did you mean 'convnet'?", failure.Message);
+        Assert.Equal("unknown model 'convnt'; models are convnet, mlp, resnet8, resnet20, resnet32, resnet44, resnet56. Did you mean 'convnet'? (Parameter 'name')", failure.Message);
         Assert.Contains("6n + 2", Assert.Throws<ArgumentException>(() => ModelCatalog.Create("resnet21", new Shape(1, 8, 8), 10)).Message);
         Assert.Contains("[channels, height, width]", Assert.Throws<ArgumentException>(() => ModelCatalog.Create("mlp", new Shape(64), 10)).Message);
     }
