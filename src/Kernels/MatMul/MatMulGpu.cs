@@ -7,17 +7,34 @@ namespace DistTrain.Kernels;
 /// <summary>Matrix multiplication on CUDA, OpenCL and the emulator.</summary>
 internal static class MatMulGpu
 {
-    public static void Forward<TOperator>(GpuDevice gpu, ExecutionStream stream, MatrixView output, MatrixView a, MatrixView b, Tensor? bias, bool accumulate)
+    /// <summary>Below this many products the tiles' set-up is not worth it; the emulator, too, is better off with plain loops.</summary>
+    private const long SmallProductCount = 1 << 15;
+
+    public static void Forward<TOperator>(
+        GpuDevice gpu, ExecutionStream stream, MatrixView output, MatrixView a, MatrixView b, Tensor? bias, bool accumulate)
         where TOperator : unmanaged, IUnaryOperator
     {
-        MatMulGpuProblem problem = new(output, a, b, bias is not null, accumulate);
+        MatMulGpuProblem problem = new(output, a, b, bias is not null, typeof(TOperator) != typeof(IdentityOperator), accumulate);
         long elementCount = (long)output.Rows * output.Columns * output.BatchCount;
-        gpu.Kernel(static accelerator =>
-            accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, MatMulGpuProblem>(ElementKernel<TOperator>))(
-            GpuDevice.Native(stream), gpu.GridFor(elementCount),
-            GpuDevice.View<float>(output.Tensor), GpuDevice.View<float>(a.Tensor), GpuDevice.View<float>(b.Tensor), GpuDevice.View<float>(bias ?? output.Tensor),
-            problem);
+        (Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, MatMulGpuProblem> kernel, KernelConfig grid) =
+            gpu.Accelerator.MaxNumThreadsPerGroup < MatMulGpuTile128.ThreadCount || gpu.Kind == DeviceKind.Emulator || elementCount * Math.Max(1, a.Columns) < SmallProductCount
+                ? (gpu.Kernel(static accelerator => Load(accelerator, ElementKernel<TOperator>)), gpu.GridFor(elementCount))
+            : Tiles(output, MatMulGpuTile128.Tile) >= 2L * gpu.CoreCount
+                ? (gpu.Kernel(static accelerator => Load(accelerator, MatMulGpuTile128.Kernel<TOperator>)), GridOf(output, MatMulGpuTile128.Tile))
+            : (gpu.Kernel(static accelerator => Load(accelerator, MatMulGpuTile64.Kernel<TOperator>)), GridOf(output, MatMulGpuTile64.Tile));
+        kernel(
+            GpuDevice.Native(stream), grid, GpuDevice.View<float>(output.Tensor), GpuDevice.View<float>(a.Tensor),
+            GpuDevice.View<float>(b.Tensor), GpuDevice.View<float>(bias ?? output.Tensor), problem);
     }
+
+    private static Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, MatMulGpuProblem> Load(
+        Accelerator accelerator, Action<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, MatMulGpuProblem> kernel) =>
+        accelerator.LoadKernel(kernel);
+
+    private static long Tiles(MatrixView output, int tile) =>
+        (long)output.BatchCount * ((output.Rows + tile - 1) / tile) * ((output.Columns + tile - 1) / tile);
+
+    private static KernelConfig GridOf(MatrixView output, int tile) => new(checked((int)Tiles(output, tile)), MatMulGpuTile128.ThreadCount);
 
     /// <summary>One thread an output element.</summary>
     private static void ElementKernel<TOperator>(
