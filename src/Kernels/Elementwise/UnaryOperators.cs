@@ -16,8 +16,10 @@ internal readonly struct ExpOperator : IUnaryOperator
 {
     public float Apply(float x) => XMath.Exp(x);
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public V Apply<V>(V x) where V : unmanaged, ISimd<V> => SimdMath.Exp(x);
+    public V Apply<V>(V x) where V : unmanaged, ISimd<V> => Exp(x);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static V Exp<V>(V x) where V : unmanaged, ISimd<V> => SimdMath.Exp(x);
 }
 
 internal readonly struct LogOperator : IUnaryOperator

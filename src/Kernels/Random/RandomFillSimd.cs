@@ -66,8 +66,6 @@ internal static unsafe class RandomFillSimd
             }
         }
 
-        /// <remarks>Calls of their own, as <see cref="SimdErf.Erf"/> is one.</remarks>
-        [MethodImpl(MethodImplOptions.NoInlining)]
         private static V Radius<V>(V fraction) where V : unmanaged, ISimd<V> => V.Sqrt(V.Broadcast(-2f) * SimdMath.Log(fraction));
 
         /// <summary>cos(2πt) within 2e-7 for |t| ≤ 1: t is reduced exactly to |t| ≤ 1/4 by half turns, then the series up to the twelfth power.</summary>
