@@ -23,18 +23,26 @@ internal unsafe struct AveragePoolingKernel : ISimdKernel
         }
     }
 
+    /// <summary>One output row, the last vector overlapping the one before it; rows below one vector take a narrower one. Gives the windows done.</summary>
     private readonly int HalveRow<V>(float* output, float* top) where V : unmanaged, ISimd<V>
     {
-        float* bottom = top + Geometry.InputWidth;
-        int x = 0;
-        for (; x <= Geometry.OutputWidth - V.Count; x += V.Count)
+        int count = Geometry.OutputWidth;
+        if (count < V.Count)
         {
-            V first = V.Load(top + (2 * x)), second = V.Load(top + (2 * x) + V.Count);
-            V third = V.Load(bottom + (2 * x)), fourth = V.Load(bottom + (2 * x) + V.Count);
-            V sum = V.EvenLanes(first, second) + V.OddLanes(first, second) + V.EvenLanes(third, fourth) + V.OddLanes(third, fourth);
-            V.Store(sum * V.Broadcast(0.25f), output + x);
+            if (V.Count > Simd256.Count && count >= Simd256.Count) return HalveRow<Simd256>(output, top);
+            return V.Count > Simd128.Count && count >= Simd128.Count ? HalveRow<Simd128>(output, top) : 0;
         }
-        return x;
+        for (int x = 0; x <= count - V.Count; x += V.Count) Halve<V>(output + x, top + (2 * x));
+        if (count % V.Count != 0) Halve<V>(output + count - V.Count, top + (2 * (count - V.Count)));
+        return count;
+    }
+
+    private readonly void Halve<V>(float* output, float* top) where V : unmanaged, ISimd<V>
+    {
+        float* bottom = top + Geometry.InputWidth;
+        V first = V.Load(top), second = V.Load(top + V.Count), third = V.Load(bottom), fourth = V.Load(bottom + V.Count);
+        V sum = V.EvenLanes(first, second) + V.OddLanes(first, second) + V.EvenLanes(third, fourth) + V.OddLanes(third, fourth);
+        V.Store(sum * V.Broadcast(0.25f), output);
     }
 
     private readonly float Mean<V>(float* plane, int y, int x) where V : unmanaged, ISimd<V>

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace DistTrain.Kernels;
 
 /// <summary>Maxima and where they lie. 2x2 windows of stride 2 run over vectors; others window by window.</summary>
@@ -29,30 +31,46 @@ internal unsafe struct MaxPoolingKernel : ISimdKernel
         }
     }
 
-    /// <summary>The windows of one output row that fill whole vectors; gives how many.</summary>
+    /// <summary>
+    /// One output row, the last vector overlapping the one before it; rows below one vector take a narrower one. Gives the windows done:
+    /// all, or none in rows below the narrowest vector.
+    /// </summary>
     private readonly int HalveRow<V>(float* output, int* indices, float* input, int y) where V : unmanaged, ISimd<V>
     {
-        int width = Geometry.InputWidth, x = 0;
-        float* top = input + (2L * y * width), bottom = top + width;
-        float* ramp = stackalloc float[16];
-        for (int lane = 0; lane < V.Count; lane++) ramp[lane] = (2 * lane) + (2 * y * width);
-        V place = V.Load(ramp), step = V.Broadcast(2 * V.Count);
-        for (; x <= Geometry.OutputWidth - V.Count; x += V.Count, place += step)
+        int count = Geometry.OutputWidth;
+        if (count < V.Count)
         {
-            V first = V.Load(top + (2 * x)), second = V.Load(top + (2 * x) + V.Count);
-            V best = V.EvenLanes(first, second), bestPlace = place;
-            Challenge(V.OddLanes(first, second), place + V.Broadcast(1f), ref best, ref bestPlace);
-            first = V.Load(bottom + (2 * x));
-            second = V.Load(bottom + (2 * x) + V.Count);
-            Challenge(V.EvenLanes(first, second), place + V.Broadcast(width), ref best, ref bestPlace);
-            Challenge(V.OddLanes(first, second), place + V.Broadcast(width + 1), ref best, ref bestPlace);
-            V.Store(best, output + x);
-            V.StoreIntegers(bestPlace, indices + x);
+            if (V.Count > Simd256.Count && count >= Simd256.Count) return HalveRow<Simd256>(output, indices, input, y);
+            return V.Count > Simd128.Count && count >= Simd128.Count ? HalveRow<Simd128>(output, indices, input, y) : 0;
         }
-        return x;
+        int firstPlace = 2 * y * Geometry.InputWidth;
+        float* ramp = stackalloc float[16];
+        for (int lane = 0; lane < V.Count; lane++) ramp[lane] = 2 * lane;
+        V lanes = V.Load(ramp);
+        for (int x = 0; x <= count - V.Count; x += V.Count) Halve(output, indices, input, x, lanes, firstPlace);
+        if (count % V.Count != 0) Halve(output, indices, input, count - V.Count, lanes, firstPlace);
+        return count;
+    }
+
+    /// <summary>One vector of windows, whose upper row starts at <paramref name="firstPlace"/> of the plane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly void Halve<V>(float* output, int* indices, float* input, int x, V lanes, int firstPlace) where V : unmanaged, ISimd<V>
+    {
+        int width = Geometry.InputWidth;
+        float* top = input + firstPlace + (2 * x), bottom = top + width;
+        V place = lanes + V.Broadcast(firstPlace + (2 * x)), first = V.Load(top), second = V.Load(top + V.Count);
+        V best = V.EvenLanes(first, second), bestPlace = place;
+        Challenge(V.OddLanes(first, second), place + V.Broadcast(1f), ref best, ref bestPlace);
+        first = V.Load(bottom);
+        second = V.Load(bottom + V.Count);
+        Challenge(V.EvenLanes(first, second), place + V.Broadcast(width), ref best, ref bestPlace);
+        Challenge(V.OddLanes(first, second), place + V.Broadcast(width + 1), ref best, ref bestPlace);
+        V.Store(best, output + x);
+        V.StoreIntegers(bestPlace, indices + x);
     }
 
     /// <summary>A candidate wins where it is larger, or where it is NaN and the best so far is not.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Challenge<V>(V candidate, V place, ref V best, ref V bestPlace) where V : unmanaged, ISimd<V>
     {
         V wins = V.Select(V.EqualTo(candidate, candidate), V.GreaterThan(candidate, best), V.EqualTo(best, best));
