@@ -1,14 +1,9 @@
-using ILGPU;
-
 namespace DistTrain.Kernels;
 
 /// <summary>Four neighbouring numbers in registers: structs with named fields stay there, where ILGPU would put arrays into local memory.</summary>
 internal struct Quad
 {
     public float X, Y, Z, W;
-
-    public static Quad Load(ArrayView<float> view, int index) =>
-        new() { X = view[index], Y = view[index + 1], Z = view[index + 2], W = view[index + 3] };
 
     /// <summary>sum + factor * terms, lane by lane.</summary>
     public static Quad MultiplyAdd(float factor, Quad terms, Quad sum) => new()

@@ -1,6 +1,8 @@
 using ILGPU;
-using ILGPU.Algorithms;
 using ILGPU.Runtime;
+using Launcher = System.Action<
+    ILGPU.Runtime.AcceleratorStream, ILGPU.KernelConfig, ILGPU.ArrayView<float>, ILGPU.ArrayView<float>, ILGPU.ArrayView<float>,
+    ILGPU.ArrayView<float>, DistTrain.Kernels.MatMulGpuProblem>;
 
 namespace DistTrain.Kernels;
 
@@ -16,18 +18,18 @@ internal static class MatMulGpu
     {
         MatMulGpuProblem problem = new(output, a, b, bias is not null, typeof(TOperator) != typeof(IdentityOperator), accumulate);
         long elementCount = (long)output.Rows * output.Columns * output.BatchCount;
-        (Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, MatMulGpuProblem> kernel, KernelConfig grid) =
-            gpu.Accelerator.MaxNumThreadsPerGroup < MatMulGpuTile128.ThreadCount || gpu.Kind == DeviceKind.Emulator || elementCount * Math.Max(1, a.Columns) < SmallProductCount
-                ? (gpu.Kernel(static accelerator => Load(accelerator, ElementKernel<TOperator>)), gpu.GridFor(elementCount))
-            : Tiles(output, MatMulGpuTile128.Tile) >= 2L * gpu.CoreCount
-                ? (gpu.Kernel(static accelerator => Load(accelerator, MatMulGpuTile128.Kernel<TOperator>)), GridOf(output, MatMulGpuTile128.Tile))
-            : (gpu.Kernel(static accelerator => Load(accelerator, MatMulGpuTile64.Kernel<TOperator>)), GridOf(output, MatMulGpuTile64.Tile));
-        kernel(
+        bool isSmall = elementCount * Math.Max(1, a.Columns) < SmallProductCount || gpu.GroupSize < MatMulGpuTile128.ThreadCount;
+        if (isSmall) Launch(gpu.Kernel(static accelerator => Load(accelerator, ElementKernel<TOperator>)), gpu.GridFor(elementCount));
+        else if (Tiles(output, MatMulGpuTile128.Tile) >= 2L * gpu.CoreCount)
+            Launch(gpu.Kernel(static accelerator => Load(accelerator, MatMulGpuTile128.Kernel<TOperator>)), GridOf(output, MatMulGpuTile128.Tile));
+        else Launch(gpu.Kernel(static accelerator => Load(accelerator, MatMulGpuTile64.Kernel<TOperator>)), GridOf(output, MatMulGpuTile64.Tile));
+
+        void Launch(Launcher kernel, KernelConfig grid) => kernel(
             GpuDevice.Native(stream), grid, GpuDevice.View<float>(output.Tensor), GpuDevice.View<float>(a.Tensor),
             GpuDevice.View<float>(b.Tensor), GpuDevice.View<float>(bias ?? output.Tensor), problem);
     }
 
-    private static Action<AcceleratorStream, KernelConfig, ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, MatMulGpuProblem> Load(
+    private static Launcher Load(
         Accelerator accelerator, Action<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, MatMulGpuProblem> kernel) =>
         accelerator.LoadKernel(kernel);
 

@@ -1,4 +1,5 @@
 using ILGPU;
+using ILGPU.Runtime;
 
 namespace DistTrain.Kernels;
 
@@ -18,7 +19,8 @@ internal static class MatMulGpuTile64
         ArrayView<float> output, ArrayView<float> a, ArrayView<float> b, ArrayView<float> bias, MatMulGpuProblem problem)
         where TOperator : unmanaged, IUnaryOperator
     {
-        ArrayView<float> sharedA = SharedMemory.Allocate<float>(2 * Buffer), sharedB = SharedMemory.Allocate<float>(2 * Buffer);
+        ArrayView<Quad> quadsA = SharedMemory.Allocate<Quad>(2 * Buffer / 4).AsAligned(16), quadsB = SharedMemory.Allocate<Quad>(2 * Buffer / 4).AsAligned(16);
+        ArrayView<float> sharedA = quadsA.Cast<float>(), sharedB = quadsB.Cast<float>();
         int rowTiles = (problem.Rows + Tile - 1) / Tile, columnTiles = (problem.Columns + Tile - 1) / Tile;
         int batch = Grid.IdxX / (rowTiles * columnTiles), within = Grid.IdxX % (rowTiles * columnTiles);
         int firstRow = within / columnTiles * Tile, firstColumn = within % columnTiles * Tile, thread = Group.IdxX;
@@ -53,10 +55,10 @@ internal static class MatMulGpuTile64
             float b1 = GpuTileEdges.Element(b, bFirst + (next * problem.BRowStride) + (1 * bNext), bLinesLeft - (1 * bLineStep), problem.Depth - next - bDepth - (1 * bDepthStep));
             if (k >= 0)
             {
-                int fromA = (buffer * Buffer) + (thread / 16 * 4), fromB = (buffer * Buffer) + (thread % 16 * 4);
-                for (int step = 0; step < Step; step++, fromA += Stride, fromB += Stride)
+                int fromA = (buffer * Buffer / 4) + (thread / 16), fromB = (buffer * Buffer / 4) + (thread % 16);
+                for (int step = 0; step < Step; step++, fromA += Stride / 4, fromB += Stride / 4)
                 {
-                    Quad aLow = Quad.Load(sharedA, fromA), bLow = Quad.Load(sharedB, fromB);
+                    Quad aLow = quadsA[fromA], bLow = quadsB[fromB];
                     cLowLow = QuadBlock.MultiplyAdd(aLow, bLow, cLowLow);
                 }
             }
