@@ -16,9 +16,11 @@ for project in tests/Kernels.Tests bench/DistTrain.Bench; do
         -p:PublishTrimmed=false -p:PublishSingleFile=false -p:InvariantGlobalization=true -p:SatelliteResourceLanguages=en \
         -p:DebugType=none -p:DebugSymbols=false -p:GenerateDocumentationFile=false -p:PublishReadyToRun=false
 done
-# What neither program can use on Linux x64: symbols, documentation, other systems' native code, debugging support, a disassembler.
+# What neither program uses there: symbols, documentation, other systems' native code, debugging support, and what BenchmarkDotNet needs
+# only to disassemble or to trace.
 find "$work/bin" \( -name '*.pdb' -o -name '*.xml' -o -name '*.dbg' -o -name 'createdump' -o -name 'libmscordbi.so' -o -name 'libmscordaccore.so' \
-    -o -name 'libclrgc*.so' -o -name 'libcapstone.so' -o -name 'Microsoft.VisualBasic*.dll' -o -name 'System.Private.DataContractSerialization.dll' \) -delete
+    -o -name 'libclrgc*.so' -o -name 'libcapstone.so' -o -name 'Gee.External.Capstone.dll' -o -name 'Iced.dll' -o -name 'Microsoft.Diagnostics.*.dll' \
+    -o -name 'System.Data.Common.dll' -o -name 'Microsoft.VisualBasic*.dll' -o -name 'System.Private.DataContractSerialization.dll' \) -delete
 rm -rf "$work/bin/amd64" "$work/bin/x86" "$work/bin/arm64" "$work/bin/runtimes"
 
 cp "$root/bench/gpu/run.sh" "$work/"
