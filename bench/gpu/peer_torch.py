@@ -81,7 +81,17 @@ def convnet():
     return torch.nn.Sequential(*features, torch.nn.Flatten(), linear(64 * 7 * 7, 128), relu(), linear(128, 10)), (1, 28, 28), 10
 
 
-MODELS = {"mlp": mlp, "convnet": convnet}
+class Transformer(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(256, 4, 1024, dropout=0, batch_first=True), 2)
+        self.head = torch.nn.Linear(256, 10)
+
+    def forward(self, positions):
+        return self.head(self.encoder(positions)).flatten(0, 1)
+
+
+MODELS = {"mlp": mlp, "convnet": convnet, "transformer": lambda: (Transformer(), (128, 256), 10)}
 
 
 def train_step(name, batch):
@@ -89,7 +99,8 @@ def train_step(name, batch):
         return None
     model, shape, classes = MODELS[name]()
     model.to(DEVICE, DTYPE).train()
-    inputs, targets = random(batch, *shape), labels(batch, classes)
+    inputs = random(batch, *shape)
+    targets = labels(model(inputs).shape[0], classes)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
     def body():

@@ -11,7 +11,7 @@ public static class AllocationGauge
     private static readonly (string Bench, string Part)[] s_gated =
     [
         ("matmul", "384 NN"), ("matmul", "384 NT"), ("matmul", "384 TN"), ("matmul", "256x1024x10"),
-        ("convolution", "convnet 2"), ("softmax", "4096x1000 T=4"), ("distillation-loss", ""), ("attention", "decoder"), ("train-step", "mlp"), ("train-step", "convnet"),
+        ("convolution", "convnet 2"), ("softmax", "4096x1000 T=4"), ("distillation-loss", ""), ("attention", "decoder"), ("train-step", "mlp"), ("train-step", "convnet"), ("train-step", "transformer"),
     ];
 
     /// <summary>All gated cases on two CPU threads.</summary>

@@ -19,6 +19,7 @@ public static class AllocationsCommand
             Console.Error.WriteLine(hint + Usage);
             return 2;
         }
+        if (!FixedTier.IsOn) return FixedTier.RunAgain();
         try
         {
             return mode == "--write" ? Write(file) : Check(file);
