@@ -1,3 +1,6 @@
+using CommunityToolkit.HighPerformance;
+using CommunityToolkit.HighPerformance.Buffers;
+
 namespace DistTrain.Kernels;
 
 /// <summary>
@@ -180,6 +183,14 @@ public sealed unsafe class Tensor : IDisposable
         return new Span<T>((void*)Pointer, checked((int)ElementCount));
     }
 
+    /// <summary>The elements as rows of the last dimension, on a CPU device: <see cref="Kernels.Shape.RowCount"/> by <see cref="Kernels.Shape.ColumnCount"/>. Valid until the tensor is disposed.</summary>
+    /// <exception cref="InvalidOperationException">As for <see cref="AsSpan"/>.</exception>
+    public Span2D<T> AsSpan2D<T>() where T : unmanaged
+    {
+        _ = AsSpan<T>();
+        return new Span2D<T>((void*)Pointer, checked((int)Shape.RowCount), Shape.ColumnCount, pitch: 0);
+    }
+
     /// <summary>Gives up this reference to the memory. Safe to call twice.</summary>
     public void Dispose()
     {
@@ -207,24 +218,17 @@ public sealed unsafe class Tensor : IDisposable
     private void CopyThroughHost(ExecutionStream stream, Tensor destination, int stagingByteCount)
     {
         int elementsOfPiece = stagingByteCount / DType.ByteSize();
-        byte[] staging = System.Buffers.ArrayPool<byte>.Shared.Rent((int)Math.Min(stagingByteCount, ByteCount));
-        try
+        using MemoryOwner<byte> staging = MemoryOwner<byte>.Allocate((int)Math.Min(stagingByteCount, ByteCount));
+        for (long start = 0; start < ElementCount; start += elementsOfPiece)
         {
-            for (long start = 0; start < ElementCount; start += elementsOfPiece)
+            Shape piece = new((int)Math.Min(elementsOfPiece, ElementCount - start));
+            using Tensor source = new(Buffer, piece, DType, OffsetByteCount + (start * DType.ByteSize()));
+            using Tensor target = new(destination.Buffer, piece, DType, destination.OffsetByteCount + (start * DType.ByteSize()));
+            fixed (byte* bytes = staging.Span)
             {
-                Shape piece = new((int)Math.Min(elementsOfPiece, ElementCount - start));
-                using Tensor source = new(Buffer, piece, DType, OffsetByteCount + (start * DType.ByteSize()));
-                using Tensor target = new(destination.Buffer, piece, DType, destination.OffsetByteCount + (start * DType.ByteSize()));
-                fixed (byte* bytes = staging)
-                {
-                    Device.CopyToHost(stream, source, bytes);
-                    target.Device.CopyFromHost(target.Device.DefaultStream, target, bytes);
-                }
+                Device.CopyToHost(stream, source, bytes);
+                target.Device.CopyFromHost(target.Device.DefaultStream, target, bytes);
             }
-        }
-        finally
-        {
-            System.Buffers.ArrayPool<byte>.Shared.Return(staging);
         }
     }
 }

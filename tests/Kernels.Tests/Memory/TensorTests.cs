@@ -6,6 +6,20 @@ namespace DistTrain.Kernels.Tests;
 public abstract class TensorTests(TestDevice which) : OperationTests(which)
 {
     [Fact]
+    public void A_two_dimensional_span_shows_rows_and_columns_of_the_same_memory()
+    {
+        using CpuDevice device = new("cpu", InstructionSets.Best, 1);
+        using Tensor tensor = Tensor.From(device.DefaultStream, new[] { 1f, 2f, 3f, 4f, 5f, 6f }, new Shape(1, 2, 3));
+
+        CommunityToolkit.HighPerformance.Span2D<float> rows = tensor.AsSpan2D<float>();
+        rows[1, 2] = 60f;
+
+        Assert.Equal((2, 3), (rows.Height, rows.Width));
+        Assert.Equal([4f, 5f, 60f], rows.GetRow(1).ToArray());
+        Assert.Equal(60f, tensor.AsSpan<float>()[5]);
+    }
+
+    [Fact]
     public void Elements_travel_to_the_device_and_back_in_every_dtype()
     {
         Assert.Equal([1.5f, -2f], Make(new Shape(2), 1.5f, -2f).ToArray<float>(Stream));
