@@ -1,4 +1,5 @@
 using System.Text.Json;
+using DistTrain.Kernels;
 
 namespace DistTrain.Cli.Tests;
 
@@ -50,6 +51,22 @@ public sealed class TrainingTests
         Assert.True(first.ExitCode == 0, first.Errors);
         Assert.True(second.ExitCode == 0, second.Errors);
         Assert.Equal(File.ReadAllBytes(Path.Combine(folder["a"], "weights.safetensors")), File.ReadAllBytes(Path.Combine(folder["b"], "weights.safetensors")));
+    }
+
+    [Fact]
+    public void Every_instruction_set_of_the_machine_trains_to_the_same_loss()
+    {
+        using TemporaryFolder folder = new();
+        Dictionary<string, double> losses = [];
+        foreach (InstructionSet set in InstructionSets.Supported)
+        {
+            ToolResult result = Tool.RunWith([("DISTTRAIN_ISA", set.Name())], "train", "--data", "digits", "--steps", "4", "--seed", "2", "--output", folder[set.Name()], "--json");
+            Assert.True(result.ExitCode == 0, result.Errors);
+            Assert.Contains(set == InstructionSet.Vector128 ? "threads" : set.Name(), result.Errors, StringComparison.Ordinal);
+            losses[set.Name()] = JsonDocument.Parse(result.LastLine).RootElement.GetProperty("trainLoss").GetDouble();
+        }
+
+        Assert.All(losses.Values, loss => Assert.InRange(loss, losses["reference"] * (1 - 1e-4), losses["reference"] * (1 + 1e-4)));
     }
 
     [Fact]

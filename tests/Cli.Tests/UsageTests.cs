@@ -44,6 +44,7 @@ public sealed class UsageTests
         ToolResult result = Tool.Run("doctor");
 
         Assert.Equal(0, result.ExitCode);
+        Assert.Matches(@"SDK +10\.", result.Output);
         Assert.Contains("libcuda.so.1", result.Output, StringComparison.Ordinal);
         Assert.Contains("libOpenCL.so.1", result.Output, StringComparison.Ordinal);
         Assert.Contains("fashion-mnist-slice", result.Output, StringComparison.Ordinal);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using DistTrain.Kernels;
@@ -18,6 +19,7 @@ internal static class DoctorCommand
     private static int Run()
     {
         Console.WriteLine($"runtime        {RuntimeInformation.FrameworkDescription} on {RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})");
+        Console.WriteLine($"SDK            {Sdk()}");
         Console.WriteLine($"processor      {Environment.ProcessorCount} usable cores, {InstructionSet()}");
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"memory         {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 1e9:F1} GB usable"));
         ReportLibrary("cuda", "NVIDIA driver", "install the NVIDIA driver to use cuda:0; nothing is needed on machines without such a GPU");
@@ -26,6 +28,23 @@ internal static class DoctorCommand
             Console.WriteLine($"{"device",-14} {device.Name}: {(device.Unusable is null ? device.Description : "not usable: " + device.Unusable)}");
         DataCommand.PrintList(Console.Out);
         return ExitCode.Ok;
+    }
+
+    private static string Sdk()
+    {
+        try
+        {
+            using Process process = Process.Start(new ProcessStartInfo("dotnet", "--list-sdks") { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            string[] versions = [.. process.StandardOutput.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split(' ')[0])];
+            process.WaitForExit(TimeSpan.FromSeconds(10));
+            return versions.Any(version => version.StartsWith("10.", StringComparison.Ordinal))
+                ? string.Join(", ", versions)
+                : $"no .NET 10 SDK among [{string.Join(", ", versions)}]: install dotnet-sdk-10.0 to build from source";
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return "dotnet is not in PATH: install dotnet-sdk-10.0 to build from source";
+        }
     }
 
     private static string InstructionSet()
