@@ -17,14 +17,4 @@ internal static unsafe class CachePrefetch
         for (int j = 0; j < columns; j += LineElementCount)
             Sse.Prefetch0(tile + j);
     }
-
-    /// <summary>Rows of an operand that come soon, into the second cache.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Rows(float* first, long stride, int rows, int columns)
-    {
-        if (!Sse.IsSupported) return;
-        for (int i = 0; i < rows; i++, first += stride)
-        for (int j = 0; j < columns; j += LineElementCount)
-            Sse.Prefetch1(first + j);
-    }
 }

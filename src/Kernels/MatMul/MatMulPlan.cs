@@ -15,9 +15,12 @@ namespace DistTrain.Kernels;
 internal readonly record struct MatMulPlan(bool IsShared, int RowBlock, int ColumnBlock, int DepthBlock, bool PacksLeft, bool PacksRight)
 {
     private const int LargestDepthBlock = 384;
+    private const int FewRowCount = 64;
+    private const int LargestFewRowsDepthBlock = 256; // a right panel, used few times, then stays in L1
     private const int LargestOnlyDepthBlock = 512;
-    private const int RightBlockElementCount = 300_000; // 1.2 MB of a 2 MB L2
-    private const int LargestOwnRowCount = 1024;
+    private const int LargestSharedDepthBlock = 512; // longer: a block of the output is read and written once for each
+    private const int RightBlockElementCount = 250_000; // 1 MB of a 2 MB L2
+    private const int LargestOwnRowCount = 512;
     private const int LargestOwnRowBlock = 384; // with the depth block 590 KB of L2
     private const int OwnPanelsPerItem = 8;
 
@@ -29,9 +32,8 @@ internal readonly record struct MatMulPlan(bool IsShared, int RowBlock, int Colu
     /// <param name="rightIsWide">The right operand's columns run along memory, so panels can be read in place.</param>
     public static MatMulPlan For(MatMulSize size, int threadCount, int tileRows, int tileColumns, bool leftIsDeep, bool rightIsWide)
     {
-        int depthBlocks = size.Depth <= LargestOnlyDepthBlock ? 1 : CeilingDivide(size.Depth, LargestDepthBlock);
-        int depthBlock = Math.Max(1, RoundUp(CeilingDivide(size.Depth, depthBlocks), 4));
         bool isShared = size.Rows > LargestOwnRowCount;
+        int depthBlock = DepthBlockOf(size.Depth, isShared ? LargestSharedDepthBlock : size.Rows <= FewRowCount ? LargestFewRowsDepthBlock : LargestDepthBlock);
         return isShared
             ? Shared(size, threadCount, tileRows, tileColumns, depthBlock, !leftIsDeep)
             : Own(size, threadCount, tileRows, tileColumns, depthBlock, !leftIsDeep, !rightIsWide);
@@ -60,6 +62,13 @@ internal readonly record struct MatMulPlan(bool IsShared, int RowBlock, int Colu
         }
         bool packs = packsRight || size.Rows > 2 * tileRows;
         return new MatMulPlan(false, rowBlock, columnBlock, depthBlock, packsLeft, packs);
+    }
+
+    /// <summary>Equal blocks, so that the last one is not a short rest.</summary>
+    private static int DepthBlockOf(int depth, int largest)
+    {
+        int blocks = depth <= LargestOnlyDepthBlock ? 1 : CeilingDivide(depth, largest);
+        return Math.Max(1, RoundUp(CeilingDivide(depth, blocks), 4));
     }
 
     private static int CeilingDivide(int value, int by) => (int)(((long)value + by - 1) / by);

@@ -73,9 +73,15 @@ internal static unsafe class MatMulSimd
             Plan = plan,
             Slots = new ScratchSlots((byte*)scratch.Pointer, cpu.CoreCount, slotElementCount),
         };
-        job.Slots.Initialize();
-        cpu.Team.Run(ref job, checked(size.Batches * job.RowBlocks * job.ColumnBlocks));
-        cpu.Pool.Return(scratch);
+        try
+        {
+            job.Slots.Initialize();
+            cpu.Team.Run(ref job, checked(size.Batches * job.RowBlocks * job.ColumnBlocks));
+        }
+        finally
+        {
+            cpu.Pool.Return(scratch);
+        }
     }
 
     private static void Shared<TMicro, V, TLeft, TRight, TOperator>(
@@ -94,7 +100,7 @@ internal static unsafe class MatMulSimd
             Size = size,
             Plan = plan,
             FirstLeft = panels + panelElementCount,
-            First = new() { Right = right, Panels = panels, Target = target, PacksOnTheWay = right.IsStrided && right.LineStride == 1 },
+            First = new() { Right = right, Panels = panels, Target = target },
             Rest = new()
             {
                 Left = left,
@@ -105,8 +111,14 @@ internal static unsafe class MatMulSimd
                 PacksLeft = plan.PacksLeft,
             },
         };
-        blocks.Run();
-        cpu.Pool.Return(scratch);
+        try
+        {
+            blocks.Run();
+        }
+        finally
+        {
+            cpu.Pool.Return(scratch);
+        }
     }
 
     /// <summary>True if one right matrix serves a batch whose matrices lie below one another: then it is one product with more rows.</summary>

@@ -6,19 +6,56 @@ namespace DistTrain.Kernels;
 /// <summary>Packs lines that lie next to one another in memory at each depth: a plain copy, cut into panels.</summary>
 internal static unsafe class PanelCopy
 {
-    /// <summary>Depth k of line i lies at source[k depthStride + i]. Reads each depth's lines in one go: few pages and whole cache lines.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private const int DepthsAtOnce = 16;
+
+    /// <summary>Depth k of line i lies at source[k depthStride + i].</summary>
     public static void Lines<V>(float* panels, int width, float* source, long depthStride, int lineCount, int depthCount)
         where V : unmanaged, ISimd<V>
     {
-        long panelSize = (long)width * depthCount;
-        int whole = lineCount / width, rest = lineCount % width;
-        for (int k = 0; k < depthCount; k++, source += depthStride)
+        // Panels often start a multiple of 4 KB apart, in the same set of the nearest cache: some depths of one panel, then of the next,
+        // rather than all panels at each depth. The cache lines that two panels share are still at hand for the second.
+        for (int k = 0; k < depthCount; k += DepthsAtOnce)
         {
-            float* line = source, target = panels + ((long)k * width);
-            for (int panel = 0; panel < whole; panel++, line += width, target += panelSize) CopyWhole<V>(line, target, width);
-            if (rest > 0) CopyPart<V>(line, target, rest, width);
+            int depths = Math.Min(DepthsAtOnce, depthCount - k);
+            float* from = source + (k * depthStride), target = panels + ((long)k * width);
+            int line = 0;
+            for (; line <= lineCount - width; line += width, target += (long)width * depthCount)
+            {
+                if (width == 8) Whole8(from + line, target, depthStride, depths);
+                else if (width == 3 * V.Count) Whole3<V>(from + line, target, depthStride, depths);
+                else Whole<V>(from + line, target, width, depthStride, depths);
+            }
+            if (line < lineCount) Part<V>(from + line, target, lineCount - line, width, depthStride, depths);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Whole8(float* source, float* target, long depthStride, int depthCount)
+    {
+        for (; depthCount > 0; depthCount--, source += depthStride, target += 8) Vector256.Load(source).Store(target);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Whole3<V>(float* source, float* target, long depthStride, int depthCount) where V : unmanaged, ISimd<V>
+    {
+        for (; depthCount > 0; depthCount--, source += depthStride, target += 3 * V.Count)
+        {
+            V.Store(V.Load(source), target);
+            V.Store(V.Load(source + V.Count), target + V.Count);
+            V.Store(V.Load(source + (2 * V.Count)), target + (2 * V.Count));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Whole<V>(float* source, float* target, int width, long depthStride, int depthCount) where V : unmanaged, ISimd<V>
+    {
+        for (; depthCount > 0; depthCount--, source += depthStride, target += width) CopyWhole<V>(source, target, width);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Part<V>(float* source, float* target, int count, int width, long depthStride, int depthCount) where V : unmanaged, ISimd<V>
+    {
+        for (; depthCount > 0; depthCount--, source += depthStride, target += width) CopyPart<V>(source, target, count, width);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -26,11 +63,6 @@ internal static unsafe class PanelCopy
     {
         int i = 0;
         for (; i <= width - V.Count; i += V.Count) V.Store(V.Load(source + i), target + i);
-        if (i <= width - 8)
-        {
-            Vector256.Load(source + i).Store(target + i);
-            i += 8;
-        }
         if (i <= width - 4)
         {
             Vector128.Load(source + i).Store(target + i);

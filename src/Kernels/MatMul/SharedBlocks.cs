@@ -15,8 +15,6 @@ internal unsafe ref struct SharedBlocks<TMicro, V, TLeft, TRight, TOperator>
     public void Run()
     {
         Rest.Slots.Initialize();
-        // Packing apart from multiplying reads several panels together: each depth's columns are then one longer stretch of memory.
-        First.ColumnsPerItem = First.PacksOnTheWay ? TMicro.Columns : 4 * TMicro.Columns;
         for (int batch = 0; batch < Size.Batches; batch++)
         for (int column = 0; column < Size.Columns; column += Plan.ColumnBlock)
         {
@@ -41,7 +39,7 @@ internal unsafe ref struct SharedBlocks<TMicro, V, TLeft, TRight, TOperator>
         First.Left = Plan.PacksLeft
             ? new LeftPanel(FirstLeft, 1, TMicro.Rows)
             : new LeftPanel(Rest.Left.Address(First.Batch, 0, depth.First), Rest.Left.LineStride, Rest.Left.DepthStride);
-        Team.Run(ref First, (First.ColumnCount + First.ColumnsPerItem - 1) / First.ColumnsPerItem);
+        Team.Run(ref First, First.ItemCount);
         Team.Run(ref Rest, (Size.Rows - TMicro.Rows + Plan.RowBlock - 1) / Plan.RowBlock);
     }
 }

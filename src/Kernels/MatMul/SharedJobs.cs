@@ -3,51 +3,42 @@ using System.Runtime.CompilerServices;
 namespace DistTrain.Kernels;
 
 /// <summary>
-/// Packs a block of the right operand and, while it is at hand, multiplies the first tile of rows with it: an item is a few panels.
+/// Packs a block of the right operand and, while it is at hand, multiplies the first tile of rows with it: an item is a few panels, read
+/// together, so that each depth's columns are one longer stretch of memory.
 /// </summary>
 internal unsafe struct SharedFirstRowsJob<TMicro, V, TRight, TOperator> : IParallelJob
     where TMicro : IMatMulMicroKernel where V : unmanaged, ISimd<V>
     where TRight : unmanaged, IPanelPacker where TOperator : unmanaged, IUnaryOperator
 {
+    private const int PanelsPerItem = 4;
     public TRight Right;
     public float* Panels;
     public LeftPanel Left;
     public MatMulTarget Target;
     public DepthBlock Depth;
-    public int Batch, FirstColumn, ColumnCount, ColumnsPerItem;
+    public int Batch, FirstColumn, ColumnCount;
 
-    /// <summary>The micro-kernel packs: possible where the right operand's columns lie next to one another.</summary>
-    public bool PacksOnTheWay;
+    public readonly int ItemCount => (ColumnCount + (PanelsPerItem * TMicro.Columns) - 1) / (PanelsPerItem * TMicro.Columns);
 
     public readonly void Run(int item)
     {
-        int first = item * ColumnsPerItem, end = Math.Min(first + ColumnsPerItem, ColumnCount);
-        int whole = (end - first) / TMicro.Columns * TMicro.Columns;
-        if (!PacksOnTheWay) Right.Pack<V>(PanelOf(first), TMicro.Columns, Batch, FirstColumn + first, whole, Depth.First, Depth.Count);
-        for (int column = first; column < first + whole; column += TMicro.Columns) Whole(column);
-        if (first + whole < end) Part(first + whole, end - first - whole);
+        int first = item * PanelsPerItem * TMicro.Columns, count = Math.Min(PanelsPerItem * TMicro.Columns, ColumnCount - first);
+        int whole = count / TMicro.Columns * TMicro.Columns;
+        Pack(first, whole, TMicro.Columns);
+        if (whole < count) Pack(first + whole, count - whole, MatMulTile<TMicro, V, TOperator>.WidthOf(count - whole));
     }
 
-    private readonly float* PanelOf(int column) => Panels + ((long)column * Depth.Count);
-
-    private readonly void Whole(int column)
+    /// <summary>So many columns in panels of one width.</summary>
+    private readonly void Pack(int first, int count, int width)
     {
-        if (PacksOnTheWay)
+        float* panel = Panels + ((long)first * Depth.Count);
+        Right.Pack<V>(panel, width, Batch, FirstColumn + first, count, Depth.First, Depth.Count);
+        for (int column = first; column < first + count; column += width, panel += (long)width * Depth.Count)
         {
-            RightPanel inPlace = new(Right.Address(Batch, FirstColumn + column, Depth.First), Right.DepthStride, TMicro.Columns);
-            MatMulTile<TMicro, V, TOperator>.MultiplyPacking(Target, Batch, 0, FirstColumn + column, Depth, Left, inPlace, PanelOf(column));
-            return;
+            int columns = Math.Min(width, first + count - column);
+            MatMulTile<TMicro, V, TOperator>.Multiply(
+                Target, Batch, 0, FirstColumn + column, TMicro.Rows, columns, Depth, Left, new RightPanel(panel, width, width));
         }
-        RightPanel packed = new(PanelOf(column), TMicro.Columns, TMicro.Columns);
-        MatMulTile<TMicro, V, TOperator>.Multiply(Target, Batch, 0, FirstColumn + column, TMicro.Rows, TMicro.Columns, Depth, Left, packed);
-    }
-
-    private readonly void Part(int column, int columns)
-    {
-        int width = MatMulTile<TMicro, V, TOperator>.WidthOf(columns);
-        Right.Pack<V>(PanelOf(column), width, Batch, FirstColumn + column, columns, Depth.First, Depth.Count);
-        RightPanel packed = new(PanelOf(column), width, width);
-        MatMulTile<TMicro, V, TOperator>.Multiply(Target, Batch, 0, FirstColumn + column, TMicro.Rows, columns, Depth, Left, packed);
     }
 }
 

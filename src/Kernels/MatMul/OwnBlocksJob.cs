@@ -65,17 +65,9 @@ internal unsafe struct OwnBlocksJob<TMicro, V, TLeft, TRight, TOperator> : IPara
         {
             Right.Pack<V>(rightScratch, width, batch, column, columns, depth.First, depth.Count);
         }
-        // The next panel comes in while this one is used: a few depths with each tile.
-        bool hasNext = isWide && column + TMicro.Columns < Size.Columns;
-        float* next = hasNext ? Right.Address(batch, column + TMicro.Columns, depth.First) : null;
-        int perTile = (depth.Count * TMicro.Rows / Math.Max(TMicro.Rows, end - row)) + 1, left = hasNext ? depth.Count : 0;
         for (; row < end; row += TMicro.Rows, leftScratch += (long)TMicro.Rows * depth.Count)
         {
-            int rows = Math.Min(TMicro.Rows, end - row), count = Math.Min(perTile, left);
-            CachePrefetch.Tile(Target.At(batch, row + TMicro.Rows, column), Target.RowStride, rows, width);
-            CachePrefetch.Rows(next, Right.DepthStride, count, TMicro.Columns);
-            next += count * Right.DepthStride;
-            left -= count;
+            int rows = Math.Min(TMicro.Rows, end - row);
             MatMulTile<TMicro, V, TOperator>.Multiply(Target, batch, row, column, rows, columns, depth, LeftOf(batch, row, depth, leftScratch), right);
         }
     }
