@@ -44,7 +44,7 @@ internal readonly record struct MatMulPlan(bool IsShared, int RowBlock, int Colu
         int largest = Math.Max(tileColumns, RightBlockElementCount / depthBlock / tileColumns * tileColumns);
         int columnBlock = RoundUp(CeilingDivide(size.Columns, CeilingDivide(size.Columns, largest)), tileColumns);
         int wanted = CeilingDivide(size.Rows, threadCount == 1 ? 1 : 4 * threadCount);
-        int rowBlock = Math.Clamp(RoundUp(wanted, tileRows), tileRows, 12 * tileRows);
+        int rowBlock = Math.Clamp(RoundUp(wanted, tileRows), tileRows, (packsLeft ? 24 : 12) * tileRows);
         return new MatMulPlan(true, rowBlock, columnBlock, depthBlock, packsLeft, true);
     }
 
