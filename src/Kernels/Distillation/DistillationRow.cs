@@ -1,9 +1,12 @@
+using System.Runtime.CompilerServices;
+
 namespace DistTrain.Kernels;
 
 /// <summary>
 /// One row of the distillation loss in three passes over memory that stays in the first-level cache: the two maxima; the exponentials (kept in
 /// scratch) with all sums; the gradient. With u = (s - max s) / T and v = (t - max t) / T the divergence is
 /// Σ e^v (v - u) / Σ e^v + log (Σ e^u / Σ e^v): no probability is rounded before its logarithm, and equal rows give exactly 0.
+/// Each pass is compiled on its own: inlined together they overflow the JIT's budget, and vector operators become calls.
 /// </summary>
 internal unsafe struct DistillationRow
 {
@@ -41,6 +44,7 @@ internal unsafe struct DistillationRow
         return (hard, soft);
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private readonly Sums Exponentials<V, THard>(float* s, float* t, float maxS, float maxT, float* scratch)
         where V : unmanaged, ISimd<V> where THard : unmanaged, IHardExponentials
     {
@@ -65,7 +69,7 @@ internal unsafe struct DistillationRow
         return new Sums { Student = V.Sum(students), Teacher = V.Sum(teachers), Hard = V.Sum(hards), Cross = V.Sum(crosses) };
     }
 
-    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Step<V, THard>(V logit, V u, V v, float* scratch, int stride, ref V students, ref V teachers, ref V hards, ref V crosses)
         where V : unmanaged, ISimd<V> where THard : unmanaged, IHardExponentials
     {
@@ -80,6 +84,7 @@ internal unsafe struct DistillationRow
         crosses += V.Select(V.EqualTo(teacher, V.Zero), V.Zero, teacher * (v - u));
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private readonly void Gradient<V, THard>(float* gradient, in Sums sums, float* scratch)
         where V : unmanaged, ISimd<V> where THard : unmanaged, IHardExponentials
     {
@@ -102,6 +107,7 @@ internal unsafe struct DistillationRow
     }
 
     /// <summary>α = 0: the soft part adds nothing, not even NaN.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private readonly void HardGradient<V, THard>(float* gradient, float sum, float* scratch)
         where V : unmanaged, ISimd<V> where THard : unmanaged, IHardExponentials
     {
