@@ -1,0 +1,90 @@
+using System.Collections;
+using System.Diagnostics.CodeAnalysis;
+
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// One run of a pipeline. Takes elements, saves and restores the position, tells what its stages do. Not thread-safe. Disposing stops every thread of the run
+/// and gives all memory back; elements already taken stay their owner's.
+/// </summary>
+/// <typeparam name="T">The elements; one that is <see cref="IDisposable"/> belongs to whoever took it.</typeparam>
+public sealed class DatasetIterator<T> : IEnumerator<T>
+{
+    private readonly StreamContext _context;
+    private readonly ElementStream<T> _stream;
+    private readonly StateWriter _writer = new();
+    private T? _current;
+    private bool _isStarted, _isDisposed;
+
+    internal DatasetIterator(Dataset<T> dataset, IngestOptions options, CancellationToken cancellation)
+    {
+        Meter = new PipelineMeter();
+        _context = StreamContext.CreateRoot(options, Meter, cancellation);
+        _stream = dataset.Open(_context);
+    }
+
+    /// <summary>The element last taken.</summary>
+    public T Current => _current!;
+
+    object? IEnumerator.Current => _current;
+
+    /// <summary>The index of the element last taken, see <see cref="ElementContext.Index"/>; -1 before the first.</summary>
+    public long CurrentIndex => _stream.ElementIndex;
+
+    /// <summary>Where the element last taken was read, where that is known.</summary>
+    public SourceLocation CurrentSource => _stream.Source;
+
+    internal PipelineMeter Meter { get; }
+
+    /// <summary>Takes the next element; blocks until there is one.</summary>
+    /// <returns>False at the end.</returns>
+    /// <exception cref="IngestException">A function of the user's failed, or an operator did; asking again gives the next element.</exception>
+    /// <exception cref="DataFormatException">A file is damaged.</exception>
+    /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
+    public bool TryNext([MaybeNullWhen(false)] out T element)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        _isStarted = true;
+        return _stream.TryNext(out element);
+    }
+
+    /// <inheritdoc cref="TryNext"/>
+    public bool MoveNext() => TryNext(out _current);
+
+    /// <summary>Takes down the position behind the element last taken. The run goes on undisturbed.</summary>
+    /// <exception cref="NotSupportedException">An operator can't save: one with <c>deterministic: false</c>.</exception>
+    public IteratorState Save()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        _writer.Clear();
+        _stream.Save(_writer);
+        return new IteratorState(_writer.Written.Span);
+    }
+
+    /// <summary>Goes to a saved position: the next element is the one that followed when it was saved. Only before the first element.</summary>
+    /// <exception cref="InvalidOperationException">Elements have been taken already.</exception>
+    /// <exception cref="DataFormatException">The state is damaged, or of another pipeline.</exception>
+    public void Restore(IteratorState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (_isStarted) throw new InvalidOperationException("elements have been taken already: restore into a new iterator");
+        _isStarted = true;
+        StateReader reader = new(state.Content);
+        _stream.Restore(reader);
+        if (!reader.IsAtEnd) throw StateReader.Error(0, "it holds more than this pipeline has: it belongs to another one");
+    }
+
+    /// <summary>Not supported: start a new run instead.</summary>
+    void IEnumerator.Reset() => throw new NotSupportedException("start a new run with Dataset.Iterate");
+
+    /// <summary>Stops the run.</summary>
+    public void Dispose()
+    {
+        if (_isDisposed) return;
+        _isDisposed = true;
+        _context.Cancel();
+        _stream.Dispose();
+        _context.Dispose();
+    }
+}

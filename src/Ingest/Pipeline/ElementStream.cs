@@ -1,0 +1,59 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// One running pass over a dataset: gives elements one by one and can save where it stands. What operators are made of; programs use
+/// <see cref="DatasetIterator{T}"/>. Used by one thread at a time. An element that is <see cref="IDisposable"/> belongs to whoever took it.
+/// </summary>
+/// <typeparam name="T">The elements.</typeparam>
+public abstract class ElementStream<T> : IDisposable
+{
+    /// <summary>
+    /// Takes the next element; may block. After an exception that concerns one element the stream stands behind that element and can go on.
+    /// After the end it keeps answering false.
+    /// </summary>
+    /// <returns>False at the end.</returns>
+    public abstract bool TryNext([MaybeNullWhen(false)] out T element);
+
+    /// <summary>The index of the element last taken, see <see cref="ElementContext.Index"/>.</summary>
+    public abstract long ElementIndex { get; }
+
+    /// <summary>Where the element last taken (or the one that just failed) was read.</summary>
+    public virtual SourceLocation Source => SourceLocation.None;
+
+    /// <summary>Whether the position follows from the number of elements taken, so that <see cref="Skip"/> and <see cref="SaveAt"/> cost nothing.</summary>
+    public virtual bool IsSeekable => false;
+
+    /// <summary>Passes over <paramref name="count"/> elements as if they had been taken and disposed.</summary>
+    /// <returns>How many there were, fewer only at the end.</returns>
+    public virtual long Skip(long count)
+    {
+        long skipped = 0;
+        for (; skipped < count && TryNext(out T? element); skipped++) Ownership<T>.Release(element);
+        return skipped;
+    }
+
+    /// <summary>Writes the position: behind the element last taken.</summary>
+    public abstract void Save(StateWriter writer);
+
+    /// <summary>
+    /// Writes the position that a seekable stream has after <paramref name="taken"/> elements since it was opened or restored, wherever it stands now. From any thread.
+    /// </summary>
+    /// <exception cref="NotSupportedException">The stream is not seekable.</exception>
+    public virtual void SaveAt(long taken, StateWriter writer) => throw new NotSupportedException($"{GetType().Name} is not seekable");
+
+    /// <summary>Goes to a position that <see cref="Save"/> or <see cref="SaveAt"/> of the same pipeline wrote. Only before the first element is taken.</summary>
+    /// <exception cref="DataFormatException">The state is damaged or belongs to another pipeline.</exception>
+    public abstract void Restore(StateReader reader);
+
+    /// <summary>Stops what works for the stream and gives back what it holds.</summary>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Disposes inputs and whatever elements are held. Called once or more, always with true: streams have no finalizers.</summary>
+    protected abstract void Dispose(bool disposing);
+}

@@ -1,0 +1,48 @@
+using System.Text;
+
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// An input pipeline could not give an element: the function a user gave failed, or an operator found something it can't go on with. Says which operator,
+/// which element and where the element came from; the cause is <see cref="Exception.InnerException"/>, untouched.
+/// </summary>
+public sealed class IngestException : Exception
+{
+    /// <summary>An operator failed at an element.</summary>
+    /// <param name="operatorName">The operator, as it is called in the program: <c>Map</c>.</param>
+    /// <param name="elementIndex">Which element, counted as <see cref="ElementContext.Index"/> does; -1 if no one element is to blame.</param>
+    /// <param name="source">Where that element was read.</param>
+    /// <param name="problem">What was found, what was expected, what to do.</param>
+    /// <param name="innerException">The cause, if another exception told of it.</param>
+    public IngestException(string operatorName, long elementIndex, SourceLocation source, string problem, Exception? innerException = null)
+        : base(Describe(operatorName, elementIndex, source, problem), innerException)
+    {
+        Operator = operatorName;
+        ElementIndex = elementIndex;
+        Origin = source;
+    }
+
+    /// <summary>The operator, as it is called in the program.</summary>
+    public string Operator { get; }
+
+    /// <summary>Which element; -1 if no one element is to blame.</summary>
+    public long ElementIndex { get; }
+
+    /// <summary>Where the element was read.</summary>
+    public SourceLocation Origin { get; }
+
+    /// <summary>Wraps what a user's function threw; what already says where it happened, and cancellation, pass as they are.</summary>
+    internal static Exception Wrap(string operatorName, long elementIndex, SourceLocation source, Exception thrown) => thrown switch
+    {
+        IngestException or OperationCanceledException => thrown,
+        _ => new IngestException(operatorName, elementIndex, source, thrown.Message, thrown),
+    };
+
+    private static string Describe(string operatorName, long elementIndex, SourceLocation source, string problem)
+    {
+        StringBuilder text = new(operatorName);
+        if (elementIndex >= 0) text.Append(", element ").Append(elementIndex);
+        if (source.File is not null) text.Append(" (").Append(source).Append(')');
+        return text.Append(": ").Append(problem).ToString();
+    }
+}

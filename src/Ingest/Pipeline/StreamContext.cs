@@ -1,0 +1,50 @@
+namespace DistTrain.Ingest;
+
+/// <summary>What the streams of one running pipeline share: options, cancellation, the epoch, and the meters of its background stages.</summary>
+public sealed class StreamContext : IDisposable
+{
+    private readonly CancellationTokenSource? _source;
+
+    private StreamContext(IngestOptions options, PipelineMeter meter, long epoch, CancellationTokenSource? source, CancellationToken cancellation)
+    {
+        Options = options;
+        Meter = meter;
+        Epoch = epoch;
+        _source = source;
+        Cancellation = cancellation;
+    }
+
+    /// <summary>How the pipeline runs.</summary>
+    public IngestOptions Options { get; }
+
+    /// <summary>Which pass over the data the streams opened with this context belong to.</summary>
+    public long Epoch { get; }
+
+    /// <summary>Set when the pipeline, or the part of it opened with this context, is cancelled or disposed. Every wait must end on it.</summary>
+    public CancellationToken Cancellation { get; }
+
+    /// <summary>The stages' times and settings.</summary>
+    internal PipelineMeter Meter { get; }
+
+    internal static StreamContext CreateRoot(IngestOptions options, PipelineMeter meter, CancellationToken cancellation)
+    {
+        CancellationTokenSource source = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        return new StreamContext(options, meter, 0, source, source.Token);
+    }
+
+    /// <summary>The same for another pass over the data.</summary>
+    public StreamContext ForEpoch(long epoch) => new(Options, Meter, epoch, null, Cancellation);
+
+    /// <summary>The same for a part of the pipeline that can be stopped by itself: what an operator with threads opens its input with.</summary>
+    public StreamContext CreateStoppable()
+    {
+        CancellationTokenSource source = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+        return new StreamContext(Options, Meter, Epoch, source, source.Token);
+    }
+
+    /// <summary>Stops the part of the pipeline that was opened with this context.</summary>
+    internal void Cancel() => _source?.Cancel();
+
+    /// <summary>Frees what ties this context to the pipeline's cancellation. Call when no stream opened with it lives any more.</summary>
+    public void Dispose() => _source?.Dispose();
+}
