@@ -24,7 +24,7 @@ find "$work/bin" \( -name '*.pdb' -o -name '*.xml' -o -name '*.dbg' -o -name 'cr
 rm -rf "$work/bin/amd64" "$work/bin/x86" "$work/bin/arm64" "$work/bin/runtimes"
 
 cp "$root/bench/gpu/run.sh" "$work/"
-cp "$root/bench/gpu/peer_torch.py" "$work/bin/"
+cp "$root"/bench/peers/peer_{torch,protocol}.py "$work/bin/"
 git -C "$root" rev-parse HEAD >"$work/COMMIT" 2>/dev/null || true
 tar -C "$root/artifacts" --sort=name --owner=0 --group=0 --mtime=@0 -cf - gpu-kit | if [[ $archive == *.xz ]]; then xz -T0 -6; else gzip -9; fi >"$archive"
 bytes=$(stat -c %s "$archive")

@@ -66,6 +66,20 @@ build_torchsharp() {
     fi
 }
 
+# Any python3 that can import it will do; else Debian's package for Debian's own interpreter.
+find_python_module() { # peer, module, Debian package
+    local python
+    for attempt in found installed; do
+        for python in python3 /usr/bin/python3; do
+            "$python" -c "import $2" 2>/dev/null && { echo "$1: $(command -v "$python") ($attempt)"; return; }
+        done
+        [[ $attempt == found ]] && install_packages "$3" || break
+    done
+    missing+=("$1: no python3 here can import $2, and $3 could not be installed (see $out/apt.log)")
+}
+
+find_python_module numpy numpy python3-numpy
+find_python_module pytorch torch python3-torch
 build_sgemm onednn libdnnl-dev -DONEDNN -ldnnl
 build_sgemm openblas libopenblas-dev -lopenblas
 build_torchsharp

@@ -31,4 +31,10 @@ public sealed record BenchCase(
 
     /// <summary>True where our body is itself a physical limit: its rows then say <c>bound</c>.</summary>
     public bool IsLimit { get; init; }
+
+    /// <summary>A physical limit of this case alone; its rows say <c>bound</c>.</summary>
+    public Func<ComputeDevice, Workload>? OwnLimit { get; init; }
+
+    /// <summary>Threads of a case that has its own number, whatever the run's; it is then measured once. Null: as many as the run's.</summary>
+    public int? ThreadCount { get; init; }
 }

@@ -11,6 +11,7 @@ public static class BenchCatalog
         ["distillation-loss"] = ("distillation loss with its gradient, alpha 0.5, T 4", _ => DistillationLossWorkload.Cases()),
         ["attention"] = ("scaled dot-product attention, [batch, tokens, heads, head size]", _ => AttentionWorkload.Cases()),
         ["train-step"] = ("a training step on a batch in memory: forward, backward, SGD with momentum", TrainStepWorkload.Cases),
+        ["ingest"] = ("bytes to batches: checksums, records, operators, overlap of stages, remote files", isGpu => isGpu ? [] : IngestCases.All()),
         ["limits"] = ("what the machine allows: multiply-adds on registers, copies in the caches and beyond", isGpu => isGpu ? CopyWorkload.Cases() : FmaPeakWorkload.Cases().Concat(CopyWorkload.Cases())),
     };
 

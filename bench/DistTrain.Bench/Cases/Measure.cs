@@ -14,6 +14,15 @@ public enum Measure
 
     /// <summary>Samples trained on in a second; work is the batch.</summary>
     SamplesPerSecond,
+
+    /// <summary>Nanoseconds an element; work is the elements.</summary>
+    NanosecondsPerElement,
+
+    /// <summary>10^6 bytes a second that arrive; work is in bytes.</summary>
+    MegabytesPerSecond,
+
+    /// <summary>How many times as long as need be; work is the seconds that it must take.</summary>
+    TimesTheLeast,
 }
 
 /// <summary>Units and values of measures.</summary>
@@ -25,16 +34,22 @@ public static class Measures
         Measure.GigaflopsPerSecond => "GFLOP/s",
         Measure.GigabytesPerSecond => "GB/s",
         Measure.Microseconds => "us",
+        Measure.NanosecondsPerElement => "ns",
+        Measure.MegabytesPerSecond => "MB/s",
+        Measure.TimesTheLeast => "x least",
         _ => "samples/s",
     };
 
     /// <summary><c>higher</c> or <c>lower</c>.</summary>
-    public static string Better(this Measure measure) => measure == Measure.Microseconds ? "lower" : "higher";
+    public static string Better(this Measure measure) => measure is Measure.Microseconds or Measure.NanosecondsPerElement or Measure.TimesTheLeast ? "lower" : "higher";
 
     /// <summary>The number of a call that does <paramref name="work"/> in <paramref name="seconds"/>.</summary>
     public static double Value(this Measure measure, double work, double seconds) => measure switch
     {
         Measure.Microseconds => seconds * 1e6,
+        Measure.NanosecondsPerElement => seconds / work * 1e9,
+        Measure.MegabytesPerSecond => work / seconds / 1e6,
+        Measure.TimesTheLeast => seconds / work,
         Measure.SamplesPerSecond => work / seconds,
         _ => work / seconds / 1e9,
     };

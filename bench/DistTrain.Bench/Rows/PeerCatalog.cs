@@ -9,7 +9,7 @@ public static class PeerCatalog
     public const string FolderVariable = "DISTTRAIN_PEERS";
 
     /// <summary>All names.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["torchsharp", "onednn", "openblas", "pytorch", "pytorch-tf32", "pytorch-bf16"];
+    public static IReadOnlyList<string> Names { get; } = ["torchsharp", "onednn", "openblas", "pytorch", "pytorch-tf32", "pytorch-bf16", "numpy"];
 
     /// <summary>Peers that could be started for a device: those that are installed and know it.</summary>
     public static IEnumerable<string> Installed(string device) => Names.Where(name => Unavailable(name, device) is null);
@@ -19,35 +19,42 @@ public static class PeerCatalog
     {
         reason = Unavailable(name, device);
         if (reason is not null) return null;
-        bool isPython = IsPython(name);
         string count = $"{Math.Max(threads, 1)}";
         Dictionary<string, string> environment = new()
         {
             ["OMP_NUM_THREADS"] = count,
             ["OPENBLAS_NUM_THREADS"] = count,
             ["MKL_NUM_THREADS"] = count,
+            ["PYTHONDONTWRITEBYTECODE"] = "1",
         };
         // OpenBLAS 0.3.21 does not know newer processors and falls back to its AVX2 kernels.
         if (name == "openblas" && InstructionSets.Best == InstructionSet.Avx512 && Environment.GetEnvironmentVariable("OPENBLAS_CORETYPE") is null)
             environment["OPENBLAS_CORETYPE"] = "SkylakeX";
-        string[] arguments = isPython ? [ScriptPath, device, count, name["pytorch".Length..].TrimStart('-')] : [count];
-        return PeerProcess.TryStart(name, isPython ? "python3" : ProgramOf(name), arguments, environment, out reason);
+        string[] arguments = name == "numpy" ? [Script("peer_numpy.py")]
+            : IsPyTorch(name) ? [Script("peer_torch.py"), device, count, name["pytorch".Length..].TrimStart('-')]
+            : [count];
+        return PeerProcess.TryStart(name, PythonOf(name)?.Value ?? ProgramOf(name), arguments, environment, out reason);
     }
 
-    private static bool IsPython(string name) => name.StartsWith("pytorch", StringComparison.Ordinal);
+    private static bool IsPyTorch(string name) => name.StartsWith("pytorch", StringComparison.Ordinal);
 
     private static string? Unavailable(string name, string device)
     {
         bool isCpu = device == "cpu", isCuda = device.StartsWith("cuda", StringComparison.Ordinal);
-        if (!isCpu && !(isCuda && IsPython(name))) return $"it does not run on {device}";
+        if (!isCpu && !(isCuda && IsPyTorch(name))) return $"it does not run on {device}";
         if (isCpu && name is "pytorch-tf32" or "pytorch-bf16") return "its precision is for GPUs";
-        if (IsPython(name)) return HasTorch.Value ? null : "python3 can't import torch";
+        if (PythonOf(name) is { } python) return python.Value is null ? $"no python3 here can import {(IsPyTorch(name) ? "torch" : name)}" : null;
         return File.Exists(ProgramOf(name)) ? null : "not installed; bench/peers/setup.sh builds it";
     }
 
-    private static Lazy<bool> HasTorch { get; } = new(static () => PeerProcess.Succeeds("python3", "-c", "import torch"));
+    private static readonly Lazy<string?> s_pythonWithTorch = new(static () => PythonWith("torch")), s_pythonWithNumpy = new(static () => PythonWith("numpy"));
 
-    private static string ScriptPath => Path.Combine(RepositoryRoot() is { } root ? Path.Combine(root, "bench", "gpu") : AppContext.BaseDirectory, "peer_torch.py");
+    private static Lazy<string?>? PythonOf(string name) => IsPyTorch(name) ? s_pythonWithTorch : name == "numpy" ? s_pythonWithNumpy : null;
+
+    // The first python3 may be one for other purposes; Debian's packages are Debian's own interpreter's.
+    private static string? PythonWith(string module) => ((string[])["python3", "/usr/bin/python3"]).FirstOrDefault(python => PeerProcess.Succeeds(python, "-c", $"import {module}"));
+
+    private static string Script(string name) => Path.Combine(RepositoryRoot() is { } root ? Path.Combine(root, "bench", "peers") : AppContext.BaseDirectory, name);
 
     private static string ProgramOf(string name) => Path.Combine(Folder, $"{name}-peer");
 

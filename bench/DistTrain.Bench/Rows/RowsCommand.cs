@@ -35,14 +35,15 @@ public static class RowsCommand
         RowTable table = new(options.JsonFile == "-" ? Console.Error : Console.Out);
         foreach (int threads in options.Threads)
         {
+            BenchCase[] cases = [.. Cases(options, isFirst: threads == options.Threads[0])];
+            if (cases.Length == 0) continue;
             using ComputeDevice device = options.IsCpu ? new CpuDevice("cpu", InstructionSets.Chosen(), threads) : DeviceCatalog.Open(options.Device);
             List<PeerProcess> peers = StartPeers(options, threads, Console.Error);
             try
             {
                 table.Begin(device, peers);
-                foreach (BenchCase benchCase in options.Names.SelectMany(name => BenchCatalog.Cases(name, isGpu: !options.IsCpu)))
+                foreach (BenchCase benchCase in cases)
                 {
-                    if (options.CaseFilter is { } text && !benchCase.Name.Contains(text, StringComparison.OrdinalIgnoreCase)) continue;
                     rows.AddRange(Measure(benchCase, device, peers, options, table));
                     Write(options, rows);
                 }
@@ -55,11 +56,15 @@ public static class RowsCommand
         if (options.JsonFile == "-") Console.Out.Write(Row.ToJson(rows));
     }
 
+    private static IEnumerable<BenchCase> Cases(RowsOptions options, bool isFirst) => options.Names.SelectMany(name => BenchCatalog.Cases(name, isGpu: !options.IsCpu))
+        .Where(benchCase => options.CaseFilter is not { } text || benchCase.Name.Contains(text, StringComparison.OrdinalIgnoreCase))
+        .Where(benchCase => isFirst || benchCase.ThreadCount is null);
+
     private static List<Row> Measure(BenchCase benchCase, ComputeDevice device, List<PeerProcess> peers, RowsOptions options, RowTable table)
     {
         using Turns turns = new(benchCase, device, peers, options.Milliseconds, Console.Error);
         IReadOnlyList<Timing> timings = turns.Take(options.RoundCount);
-        int? threads = device is CpuDevice ? device.CoreCount : null;
+        int? threads = benchCase.ThreadCount ?? (device is CpuDevice ? device.CoreCount : null);
         List<Row> rows = [];
         foreach (Timing timing in timings)
         {

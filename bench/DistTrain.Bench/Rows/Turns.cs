@@ -47,6 +47,7 @@ public sealed class Turns : IDisposable
         {
             Add(Bound, benchCase.Work, new CopyWorkload(device, benchCase.Work));
         }
+        if (benchCase.OwnLimit is { } limit) Add(Bound, benchCase.Work, limit(device));
     }
 
     /// <summary>Takes <paramref name="roundCount"/> rounds.</summary>

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""PyTorch as a peer of `disttrain bench`: answers questions of the protocol in ../peers/README.md.
+"""PyTorch as a peer of `disttrain bench`: answers questions of the protocol in README.md.
 
 Usage: peer_torch.py DEVICE THREADS [PRECISION]     DEVICE is cpu or cuda:0; PRECISION is empty (f32, TF32 off), tf32 or bf16
 """
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
+
+from peer_protocol import number, serve
 
 DEVICE = torch.device(sys.argv[1])
 PRECISION = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -111,6 +112,22 @@ def train_step(name, batch):
     return body
 
 
+def loader(element_bytes, batch):
+    """A batch of DataLoader's over elements in memory, without worker processes."""
+    elements = torch.utils.data.TensorDataset(torch.rand(max(1 << 16, (64 << 20) // element_bytes), element_bytes // 4))
+    batches = torch.utils.data.DataLoader(elements, batch_size=batch, num_workers=0)
+    iterator = None
+
+    def body():
+        nonlocal iterator
+        taken = next(iterator, None) if iterator else None
+        if taken is None:
+            iterator = iter(batches)
+            next(iterator)
+
+    return body
+
+
 CASES = {
     "matmul": matmul,
     "softmax": softmax,
@@ -118,16 +135,8 @@ CASES = {
     "convolution": convolution,
     "attention": attention,
     "train-step": train_step,
+    "loader": loader,
 }
-
-
-def number(word):
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            pass
-    return word
 
 
 def open_case(words):
@@ -135,25 +144,9 @@ def open_case(words):
     return make(*[number(word) for word in words[1:]]) if make else None
 
 
-def timed(body, count):
-    start = time.perf_counter()
-    for _ in range(count):
-        body()
+def finish():
     if DEVICE.type == "cuda":
         torch.cuda.synchronize(DEVICE)
-    return time.perf_counter() - start
-
-
-def seconds_per_call(body, seconds):
-    """A fifth of the time to warm up and to learn how many calls fit, then one timed batch."""
-    count, elapsed = 1, timed(body, 1)
-    warm = elapsed
-    while warm < seconds * 0.2:
-        count *= 2
-        elapsed = timed(body, count)
-        warm += elapsed
-    batch = max(1, int(seconds * 0.8 / (elapsed / count)))
-    return timed(body, batch) / batch
 
 
 def main():
@@ -162,18 +155,7 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = PRECISION == "tf32"
     torch.backends.cudnn.allow_tf32 = PRECISION == "tf32"
     place = torch.cuda.get_device_name(DEVICE) if DEVICE.type == "cuda" else f"{torch.get_num_threads()} threads"
-    print(f"ready pytorch {torch.__version__} {PRECISION or 'f32'} ({place})", flush=True)
-    text, body = "", None
-    for line in sys.stdin:
-        milliseconds, _, case = line.strip().partition(" ")
-        try:
-            if case != text:
-                body = None  # frees the last case's memory before the next one's is taken
-                text, body = case, open_case(case.split())
-            print("unsupported" if body is None else f"{seconds_per_call(body, int(milliseconds) * 1e-3):.9e}", flush=True)
-        except Exception as failure:  # whatever goes wrong is the answer
-            text, body = "", None
-            print("error: " + " ".join(str(failure).split()), flush=True)
+    serve(f"pytorch {torch.__version__} {PRECISION or 'f32'} ({place})", open_case, finish)
 
 
 if __name__ == "__main__":
