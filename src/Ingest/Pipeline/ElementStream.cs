@@ -22,8 +22,15 @@ public abstract class ElementStream<T> : IDisposable
     /// <summary>Where the element last taken (or the one that just failed) was read.</summary>
     public virtual SourceLocation Source => SourceLocation.None;
 
-    /// <summary>Whether the position follows from the number of elements taken, so that <see cref="Skip"/> and <see cref="SaveAt"/> cost nothing.</summary>
+    /// <summary>
+    /// Whether the position follows from the number of elements taken, so that <see cref="Skip"/> and <see cref="SaveAt"/> cost nothing and <see cref="Extent"/> is known.
+    /// The same for the whole life of the stream; asking opens no file.
+    /// </summary>
     public virtual bool IsSeekable => false;
+
+    /// <summary>How many elements a seekable stream has from where it was opened or restored to its end, however many have been taken since.</summary>
+    /// <exception cref="NotSupportedException">The stream is not seekable.</exception>
+    public virtual long Extent => throw new NotSupportedException($"{GetType().Name} is not seekable");
 
     /// <summary>Passes over <paramref name="count"/> elements as if they had been taken and disposed.</summary>
     /// <returns>How many there were, fewer only at the end.</returns>

@@ -5,6 +5,7 @@ namespace DistTrain.Ingest;
 /// <summary>One pass over elements that can be read by number. Its state is one number: the global position.</summary>
 internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context) : ElementStream<T>
 {
+    private readonly Lock _opening = new();
     private IndexedReader<T>? _reader;
     private long _start, _next;
 
@@ -13,6 +14,8 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
     public override SourceLocation Source => _next > 0 ? Reader.SourceAt(_next - 1) : SourceLocation.None;
 
     public override bool IsSeekable => true;
+
+    public override long Extent => Reader.Count - _start;
 
     // Opening may build an index: left until an element, or the position in global terms, is asked for. SaveAt may be called by another thread.
     private IndexedReader<T> Reader => _reader ?? OpenReader();
@@ -62,7 +65,7 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
 
     private IndexedReader<T> OpenReader()
     {
-        lock (this)
+        lock (_opening)
             return _reader ??= dataset.OpenIndexed(context);
     }
 }

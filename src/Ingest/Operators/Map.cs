@@ -1,0 +1,113 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace DistTrain.Ingest;
+
+public abstract partial class Dataset<T>
+{
+    /// <summary>
+    /// Applies a function to each element. With a degree of <paramref name="parallelism"/> it runs on as many threads of the pipeline's own, and must then be
+    /// thread-safe; the order of the elements stays, unless given up.
+    /// </summary>
+    /// <param name="map">Borrows its argument: if that is disposable it is disposed afterwards, unless it is also the result.</param>
+    /// <param name="parallelism">Threads; inline by default.</param>
+    /// <param name="deterministic">False delivers elements as they are ready: faster where their costs differ much, but not repeatable and not resumable.</param>
+    public Dataset<TOut> Map<TOut>(Func<T, TOut> map, Parallelism parallelism = default, bool deterministic = true)
+    {
+        ArgumentNullException.ThrowIfNull(map);
+        return new MapDataset<T, TOut>(this, new PlainFunction<T, TOut>(map), parallelism, deterministic);
+    }
+
+    /// <summary>The same for a function that wants to know the element's index and epoch, or random numbers keyed by them.</summary>
+    /// <inheritdoc cref="Map{TOut}(Func{T, TOut}, Parallelism, bool)"/>
+    public Dataset<TOut> Map<TOut>(Func<T, ElementContext, TOut> map, Parallelism parallelism = default, bool deterministic = true)
+    {
+        ArgumentNullException.ThrowIfNull(map);
+        return new MapDataset<T, TOut>(this, new ContextFunction<T, TOut>(map), parallelism, deterministic);
+    }
+}
+
+internal sealed class MapDataset<TIn, TOut>(Dataset<TIn> input, ElementFunction<TIn, TOut> function, Parallelism parallelism, bool isOrdered) : Dataset<TOut>
+{
+    public override string Name => "Map";
+
+    public override Cardinality Cardinality => input.Cardinality;
+
+    public override bool HasIndex => input.HasIndex;
+
+    protected internal override ElementStream<TOut> Open(StreamContext context)
+    {
+        if (parallelism.IsInline) return new MapStream<TIn, TOut>(input.Open(context), function, context);
+        StreamContext own = context.CreateStoppable();
+        Stage stage = new(Name, parallelism, BufferSize.Of(1), AsyncStream<TIn, TOut>.MaxParallelism);
+        return new AsyncStream<TIn, TOut>(own, input.Open(own), function, stage, new AsyncOptions(isOrdered, BufferPerThread: 2));
+    }
+
+    protected internal override IndexedReader<TOut> OpenIndexed(StreamContext context) => new MapReader<TIn, TOut>(input.OpenIndexed(context), function, context);
+}
+
+internal sealed class MapStream<TIn, TOut>(ElementStream<TIn> input, ElementFunction<TIn, TOut> function, StreamContext context) : UnaryStream<TIn, TOut>("Map", input)
+{
+    private readonly bool _needsContext = function.NeedsContext;
+
+    public override bool IsSeekable => Input.IsSeekable;
+
+    public override long Extent => Input.Extent;
+
+    public override bool TryNext([MaybeNullWhen(false)] out TOut element)
+    {
+        if (!Input.TryNext(out TIn? taken))
+        {
+            element = default;
+            return false;
+        }
+        try
+        {
+            element = function.Apply(taken, _needsContext ? new ElementContext(context.Epoch, Input.ElementIndex, context.Cancellation) : default);
+            return true;
+        }
+        catch (Exception e) when (e is not (IngestException or OperationCanceledException))
+        {
+            throw IngestException.Wrap(Name, Input.ElementIndex, Input.Source, e);
+        }
+    }
+
+    public override long Skip(long count) => Input.Skip(count);
+
+    public override void SaveAt(long taken, StateWriter writer)
+    {
+        writer.WriteOperator(Name);
+        Input.SaveAt(taken, writer);
+    }
+}
+
+internal sealed class MapReader<TIn, TOut>(IndexedReader<TIn> input, ElementFunction<TIn, TOut> function, StreamContext context) : IndexedReader<TOut>
+{
+    public override long Count => input.Count;
+
+    public override TOut Read(long position)
+    {
+        TIn taken = input.Read(position);
+        try
+        {
+            return function.Apply(taken, new ElementContext(context.Epoch, input.IndexAt(position), context.Cancellation));
+        }
+        catch (Exception e) when (e is not (IngestException or OperationCanceledException))
+        {
+            throw IngestException.Wrap("Map", input.IndexAt(position), input.SourceAt(position), e);
+        }
+    }
+
+    public override long IndexAt(long position) => input.IndexAt(position);
+
+    public override SourceLocation SourceAt(long position) => input.SourceAt(position);
+
+    public override long ToGlobal(long position) => input.ToGlobal(position);
+
+    public override long FromGlobal(long global) => input.FromGlobal(global);
+
+    protected override void Dispose(bool disposing)
+    {
+        input.Dispose();
+        base.Dispose(disposing);
+    }
+}

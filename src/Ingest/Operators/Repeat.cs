@@ -1,0 +1,164 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace DistTrain.Ingest;
+
+public abstract partial class Dataset<T>
+{
+    /// <summary>The elements over and over, each time as a new epoch: operators before this one draw other random numbers in each.</summary>
+    /// <param name="count">How many epochs; null: no end.</param>
+    public Dataset<T> Repeat(long? count = null)
+    {
+        if (count is { } epochs) ArgumentOutOfRangeException.ThrowIfNegative(epochs, nameof(count));
+        return new RepeatDataset<T>(this, count ?? long.MaxValue);
+    }
+}
+
+internal sealed class RepeatDataset<T>(Dataset<T> input, long epochCount) : Dataset<T>
+{
+    public override string Name => "Repeat";
+
+    public override Cardinality Cardinality => epochCount == long.MaxValue && input.Cardinality is not { IsKnown: true, Count: 0 }
+        ? Cardinality.Infinite
+        : input.Cardinality.Change(n => n == 0 ? 0 : checked(n * epochCount));
+
+    protected internal override ElementStream<T> Open(StreamContext context) => new RepeatStream<T>(input, context, epochCount);
+}
+
+internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, long epochCount) : ElementStream<T>
+{
+    private ElementStream<T>? _stream;
+    private long _epoch, _startEpoch;
+    private bool _isEpochEmpty = true, _isRestored;
+
+    // Of an epoch that was gone on with: where in it.
+    private ReadOnlyMemory<byte> _startState;
+
+    public override long ElementIndex => _stream?.ElementIndex ?? -1;
+
+    public override SourceLocation Source => _stream?.Source ?? SourceLocation.None;
+
+    public override bool IsSeekable => input.HasIndex;
+
+    public override long Extent
+    {
+        get
+        {
+            long rest = EpochExtent(_startEpoch);
+            return epochCount == long.MaxValue ? long.MaxValue : rest + ((epochCount - _startEpoch - 1) * EpochExtent(_startEpoch + 1));
+        }
+    }
+
+    public override bool TryNext([MaybeNullWhen(false)] out T element)
+    {
+        while (_epoch < epochCount)
+        {
+            _stream ??= OpenEpoch(_epoch);
+            if (_stream.TryNext(out element))
+            {
+                _isEpochEmpty = false;
+                return true;
+            }
+            if (!TryEndEpoch()) break;
+        }
+        element = default;
+        return false;
+    }
+
+    public override long Skip(long count)
+    {
+        long skipped = 0;
+        while (skipped < count && _epoch < epochCount)
+        {
+            _stream ??= OpenEpoch(_epoch);
+            long here = _stream.Skip(count - skipped);
+            skipped += here;
+            if (here > 0) _isEpochEmpty = false;
+            if (skipped < count && !TryEndEpoch()) break;
+        }
+        return skipped;
+    }
+
+    public override void Save(StateWriter writer)
+    {
+        writer.WriteOperator("Repeat");
+        writer.WriteInt64(_epoch);
+        writer.WriteBoolean(_isEpochEmpty);
+        if (_epoch >= epochCount) return;
+        _stream ??= OpenEpoch(_epoch);
+        _stream.Save(writer);
+    }
+
+    public override void SaveAt(long taken, StateWriter writer)
+    {
+        long epoch = _startEpoch, first = EpochExtent(epoch), place = taken;
+        if (place >= first && epoch + 1 < epochCount)
+        {
+            long each = EpochExtent(epoch + 1);
+            place -= first;
+            epoch++;
+            if (each > 0)
+            {
+                long more = Math.Min(place / each, epochCount - 1 - epoch);
+                epoch += more;
+                place -= more * each;
+            }
+        }
+        writer.WriteOperator("Repeat");
+        writer.WriteInt64(epoch);
+        writer.WriteBoolean(place == 0);
+        using ElementStream<T> probe = OpenAtStart(epoch);
+        probe.SaveAt(place, writer);
+    }
+
+    public override void Restore(StateReader reader)
+    {
+        reader.ReadOperator("Repeat");
+        _startEpoch = _epoch = reader.ReadInt64(0, epochCount, "the epoch");
+        _isEpochEmpty = reader.ReadBoolean();
+        if (_epoch >= epochCount) return;
+        _stream = OpenEpoch(_epoch);
+        _stream.Restore(reader);
+        if (!IsSeekable) return;
+        StateWriter start = new();
+        _stream.Save(start);
+        (_startState, _isRestored) = (start.Written, true);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        _stream?.Dispose();
+        _stream = null;
+    }
+
+    // Epochs of a Repeat inside another one go on counting.
+    private ElementStream<T> OpenEpoch(long epoch) => input.Open(context.ForEpoch(epochCount == long.MaxValue ? epoch : (context.Epoch * epochCount) + epoch));
+
+    // Another stream than the one that runs, which another thread may be using.
+    private ElementStream<T> OpenAtStart(long epoch)
+    {
+        ElementStream<T> stream = OpenEpoch(epoch);
+        if (_isRestored && epoch == _startEpoch) stream.Restore(new StateReader(_startState));
+        return stream;
+    }
+
+    private long EpochExtent(long epoch)
+    {
+        using ElementStream<T> probe = OpenAtStart(epoch);
+        return probe.Extent;
+    }
+
+    // An epoch without elements ends an endless dataset: there would never be another one.
+    private bool TryEndEpoch()
+    {
+        if (_isEpochEmpty)
+        {
+            _epoch = epochCount;
+            return false;
+        }
+        _stream!.Dispose();
+        _stream = null;
+        _isEpochEmpty = true;
+        _epoch++;
+        return _epoch < epochCount;
+    }
+}

@@ -1,0 +1,136 @@
+using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
+
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// An input of which the position some elements ago can be saved, for operators that take elements before they are asked for them. A seekable input tells it
+/// from the count. Of another one a state is taken down now and then (an anchor), and the elements since then are counted; restoring replays them.
+/// Elements are taken by one thread; positions may be written by another.
+/// </summary>
+internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
+{
+    private const long LeastGap = 64, GreatestGap = 1 << 20;
+
+    // Anchors may take a hundredth of the time.
+    private const int CostShare = 100;
+
+    private readonly List<Anchor> _anchors = [];
+    private readonly Stack<StateWriter> _spareWriters = [];
+    private readonly bool _isSeekable = input.IsSeekable;
+    private long _taken, _nextAnchor, _lastAnchorTime, _gap = LeastGap, _oldestNeeded;
+
+    private readonly record struct Anchor(long Position, StateWriter State);
+
+    internal ElementStream<T> Stream => input;
+
+    /// <summary>Elements taken since the input was opened or restored; one that failed counts too.</summary>
+    internal long Taken => _taken;
+
+    /// <summary>No position before this one will be asked for any more.</summary>
+    internal long OldestNeeded
+    {
+        set => Volatile.Write(ref _oldestNeeded, value);
+    }
+
+    /// <summary>Called once before the first element is taken, while no other thread uses the input.</summary>
+    internal void Start()
+    {
+        if (!_isSeekable) TakeAnchor();
+    }
+
+    internal bool TryNext([MaybeNullWhen(false)] out T element)
+    {
+        if (!_isSeekable && _taken >= _nextAnchor) TakeAnchor();
+        try
+        {
+            if (!input.TryNext(out element)) return false;
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            _taken++;
+            throw;
+        }
+        _taken++;
+        return true;
+    }
+
+    /// <summary>Writes the input's position after its first <paramref name="position"/> elements.</summary>
+    internal void WritePosition(long position, StateWriter writer)
+    {
+        writer.WriteBoolean(_isSeekable);
+        if (_isSeekable) input.SaveAt(position, writer);
+        else if (_anchors.Count == 0) WriteReplay(0, input.Save, writer);
+        else
+        {
+            lock (_anchors)
+            {
+                Anchor anchor = _anchors.FindLast(a => a.Position <= position);
+                writer.WriteInt64(position - anchor.Position);
+                writer.WriteBytes(anchor.State.Written.Span);
+            }
+        }
+    }
+
+    internal void Restore(StateReader reader)
+    {
+        if (reader.ReadBoolean())
+        {
+            input.Restore(reader);
+            return;
+        }
+        long count = reader.ReadInt64(0, long.MaxValue, "the number of elements to replay");
+        StateReader inner = new(reader.ReadBytes());
+        input.Restore(inner);
+        for (long i = 0; i < count; i++)
+        {
+            try
+            {
+                if (input.Skip(1) == 0) throw StateReader.Error(0, $"{count} elements are to be replayed, there are {i}: the data have changed");
+            }
+            catch (Exception e) when (e is not (OperationCanceledException or DataFormatException { File: "pipeline state" }))
+            {
+                // It failed before too, and counted as an element.
+            }
+        }
+    }
+
+    public void Dispose() => input.Dispose();
+
+    private static void WriteReplay(long count, Action<StateWriter> save, StateWriter writer)
+    {
+        StateWriter inner = new();
+        save(inner);
+        writer.WriteInt64(count);
+        writer.WriteBytes(inner.Written.Span);
+    }
+
+    private void TakeAnchor()
+    {
+        long began = Stopwatch.GetTimestamp();
+        StateWriter state = _spareWriters.TryPop(out StateWriter? spare) ? spare : new StateWriter();
+        state.Clear();
+        input.Save(state);
+        lock (_anchors)
+        {
+            long oldest = Volatile.Read(ref _oldestNeeded);
+            while (_anchors.Count > 1 && _anchors[1].Position <= oldest)
+            {
+                _spareWriters.Push(_anchors[0].State);
+                _anchors.RemoveAt(0);
+            }
+            _anchors.Add(new Anchor(_taken, state));
+        }
+        long ended = Stopwatch.GetTimestamp();
+        AdaptGap(began - _lastAnchorTime, ended - began);
+        _lastAnchorTime = ended;
+        _nextAnchor = _taken + _gap;
+    }
+
+    private void AdaptGap(long sinceLast, long cost)
+    {
+        if (_taken == 0 || sinceLast <= 0) return;
+        double ticksPerElement = (double)sinceLast / _gap;
+        _gap = (long)Math.Clamp(CostShare * cost / ticksPerElement, LeastGap, GreatestGap);
+    }
+}
