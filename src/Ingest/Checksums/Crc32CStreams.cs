@@ -5,30 +5,46 @@ using Arm = System.Runtime.Intrinsics.Arm;
 
 namespace DistTrain.Ingest;
 
-/// <summary>A processor's CRC-32C instruction.</summary>
+/// <summary>A processor's CRC-32C instruction. The register is the lower half of 64 bits: x64 would spend an instruction of each step on narrowing it.</summary>
 internal interface ICrcInstruction
 {
-    static abstract uint Step(uint register, ulong word);
+    static abstract ulong Step(ulong register, ulong word);
 
-    static abstract uint Step(uint register, byte value);
+    static abstract ulong Step(ulong register, uint word);
+
+    static abstract ulong Step(ulong register, ushort word);
+
+    static abstract ulong Step(ulong register, byte value);
 }
 
 internal readonly struct Sse42Crc : ICrcInstruction
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static uint Step(uint register, ulong word) => (uint)Sse42.X64.Crc32(register, word);
+    public static ulong Step(ulong register, ulong word) => Sse42.X64.Crc32(register, word);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static uint Step(uint register, byte value) => Sse42.Crc32(register, value);
+    public static ulong Step(ulong register, uint word) => Sse42.Crc32((uint)register, word);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Step(ulong register, ushort word) => Sse42.Crc32((uint)register, word);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Step(ulong register, byte value) => Sse42.Crc32((uint)register, value);
 }
 
 internal readonly struct Arm64Crc : ICrcInstruction
 {
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static uint Step(uint register, ulong word) => Arm.Crc32.Arm64.ComputeCrc32C(register, word);
+    public static ulong Step(ulong register, ulong word) => Arm.Crc32.Arm64.ComputeCrc32C((uint)register, word);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static uint Step(uint register, byte value) => Arm.Crc32.ComputeCrc32C(register, value);
+    public static ulong Step(ulong register, uint word) => Arm.Crc32.ComputeCrc32C((uint)register, word);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Step(ulong register, ushort word) => Arm.Crc32.ComputeCrc32C((uint)register, word);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong Step(ulong register, byte value) => Arm.Crc32.ComputeCrc32C((uint)register, value);
 }
 
 /// <summary>
@@ -51,23 +67,42 @@ internal static class Crc32CStreams
             register = ThreeBlocks<TCrc>(register, ref next, LongBlock, s_pastLongBlock);
         for (; left >= 3 * ShortBlock; left -= 3 * ShortBlock, next = ref Unsafe.Add(ref next, 3 * ShortBlock))
             register = ThreeBlocks<TCrc>(register, ref next, ShortBlock, s_pastShortBlock);
+        return (uint)AppendOne<TCrc>(register, ref next, left);
+    }
+
+    /// <summary>One chain, for short data.</summary>
+    internal static uint AppendOne<TCrc>(uint register, ReadOnlySpan<byte> data) where TCrc : struct, ICrcInstruction =>
+        (uint)AppendOne<TCrc>(register, ref MemoryMarshal.GetReference(data), data.Length);
+
+    /// <summary>One chain, for what long data leave.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static ulong AppendOne<TCrc>(ulong register, ref byte next, nint left) where TCrc : struct, ICrcInstruction
+    {
         for (; left >= 8; left -= 8, next = ref Unsafe.Add(ref next, 8))
             register = TCrc.Step(register, Unsafe.ReadUnaligned<ulong>(ref next));
-        for (; left > 0; left--, next = ref Unsafe.Add(ref next, 1))
-            register = TCrc.Step(register, next);
-        return register;
+        if ((left & 4) != 0)
+        {
+            register = TCrc.Step(register, Unsafe.ReadUnaligned<uint>(ref next));
+            next = ref Unsafe.Add(ref next, 4);
+        }
+        if ((left & 2) != 0)
+        {
+            register = TCrc.Step(register, Unsafe.ReadUnaligned<ushort>(ref next));
+            next = ref Unsafe.Add(ref next, 2);
+        }
+        return (left & 1) != 0 ? TCrc.Step(register, next) : register;
     }
 
     private static uint ThreeBlocks<TCrc>(uint register, ref byte start, int block, uint[] pastBlock) where TCrc : struct, ICrcInstruction
     {
-        uint first = register, second = 0, third = 0;
+        ulong first = register, second = 0, third = 0;
         for (nint i = 0; i < block; i += 8)
         {
             first = TCrc.Step(first, Unsafe.ReadUnaligned<ulong>(ref Unsafe.Add(ref start, i)));
             second = TCrc.Step(second, Unsafe.ReadUnaligned<ulong>(ref Unsafe.Add(ref start, i + block)));
             third = TCrc.Step(third, Unsafe.ReadUnaligned<ulong>(ref Unsafe.Add(ref start, i + block + block)));
         }
-        return Shift(pastBlock, Shift(pastBlock, first) ^ second) ^ third;
+        return Shift(pastBlock, Shift(pastBlock, (uint)first) ^ (uint)second) ^ (uint)third;
     }
 
     private static uint Shift(uint[] table, uint register) =>

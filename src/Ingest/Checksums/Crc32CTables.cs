@@ -16,13 +16,20 @@ internal static class Crc32CTables
         ReadOnlySpan<uint> t = s_tables;
         while (data.Length >= 8)
         {
-            uint low = BinaryPrimitives.ReadUInt32LittleEndian(data) ^ register, high = BinaryPrimitives.ReadUInt32LittleEndian(data[4..]);
-            register = t[1792 + (byte)low] ^ t[1536 + (byte)(low >> 8)] ^ t[1280 + (byte)(low >> 16)] ^ t[1024 + (int)(low >> 24)]
-                ^ t[768 + (byte)high] ^ t[512 + (byte)(high >> 8)] ^ t[256 + (byte)(high >> 16)] ^ t[(int)(high >> 24)];
+            register = Append(register, BinaryPrimitives.ReadUInt64LittleEndian(data));
             data = data[8..];
         }
         foreach (byte value in data) register = t[(byte)(register ^ value)] ^ (register >> 8);
         return register;
+    }
+
+    /// <summary>Eight bytes, lowest first.</summary>
+    internal static uint Append(uint register, ulong word)
+    {
+        ReadOnlySpan<uint> t = s_tables;
+        uint low = (uint)word ^ register, high = (uint)(word >> 32);
+        return t[1792 + (byte)low] ^ t[1536 + (byte)(low >> 8)] ^ t[1280 + (byte)(low >> 16)] ^ t[1024 + (int)(low >> 24)]
+            ^ t[768 + (byte)high] ^ t[512 + (byte)(high >> 8)] ^ t[256 + (byte)(high >> 16)] ^ t[(int)(high >> 24)];
     }
 
     private static uint[] MakeTables()

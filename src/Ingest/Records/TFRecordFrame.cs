@@ -50,15 +50,15 @@ public static class TFRecordFrame
     internal static void WriteHeader(Span<byte> header, long length)
     {
         BinaryPrimitives.WriteInt64LittleEndian(header, length);
-        BinaryPrimitives.WriteUInt32LittleEndian(header[8..], Crc32C.ComputeMasked(header[..8]));
+        BinaryPrimitives.WriteUInt32LittleEndian(header[8..], Crc32C.Mask(Crc32C.Compute((ulong)length)));
     }
 
     internal static int ParseHeader(ReadOnlySpan<byte> header, in TFRecordPlace place, int maxRecordByteCount)
     {
-        uint stored = BinaryPrimitives.ReadUInt32LittleEndian(header[8..]), computed = Crc32C.ComputeMasked(header[..8]);
+        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(header);
+        uint stored = BinaryPrimitives.ReadUInt32LittleEndian(header[8..]), computed = Crc32C.Mask(Crc32C.Compute(length));
         if (stored != computed)
             throw place.Error(0, $"the length has masked CRC-32C {computed:x8}, the header says {stored:x8}: damaged, or no TFRecord file (is it compressed?)");
-        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(header);
         if (length > (ulong)maxRecordByteCount)
             throw place.Error(0, $"the record has {length:N0} bytes, at most {maxRecordByteCount:N0} are accepted; raise the limit if the file is trusted");
         return (int)length;
