@@ -27,6 +27,26 @@ internal static class FileSearch
         return files;
     }
 
+    /// <summary>
+    /// The files that a source was given, in that order: plain paths as they stand (a missing one is found when it is opened), entries with wildcards or
+    /// braces replaced by the files they match.
+    /// </summary>
+    /// <exception cref="IngestException">A pattern matches no file, or there is no entry.</exception>
+    internal static List<string> Resolve(string operatorName, IEnumerable<string> entries)
+    {
+        ArgumentNullException.ThrowIfNull(entries);
+        List<string> files = [];
+        foreach (string entry in entries)
+        {
+            ArgumentException.ThrowIfNullOrEmpty(entry, nameof(entries));
+            bool isPattern = (NamePattern.HasWildcard(entry) || entry.Contains('{')) && !entry.Contains("://", StringComparison.Ordinal) && !File.Exists(entry);
+            if (isPattern) files.AddRange(Find(operatorName, [entry]));
+            else if (entry.Contains("://", StringComparison.Ordinal)) files.AddRange(BraceExpansion.Expand(entry));
+            else files.Add(entry);
+        }
+        return files.Count > 0 ? files : throw new IngestException(operatorName, -1, SourceLocation.None, "no file was given");
+    }
+
     private static void AddMatches(string operatorName, string pattern, HashSet<string> found)
     {
         if (File.Exists(pattern))
