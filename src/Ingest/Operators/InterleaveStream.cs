@@ -128,6 +128,7 @@ internal sealed class InterleaveStream<TIn, TOut>(Dataset<TIn> dataset, Func<TIn
         }
         _taken++;
         _inBlock++;
+        if (_stage is not null) _stage.ElementCount++;
         return true;
     }
 
@@ -195,8 +196,8 @@ internal sealed class InterleaveStream<TIn, TOut>(Dataset<TIn> dataset, Func<TIn
             Dataset<TOut> opened = open(element) ?? throw new InvalidOperationException("the function gave no dataset");
             if (!IsParallel) return opened.Open(context);
             StreamContext own = context.CreateStoppable();
-            Stage inner = new($"{options.Name} input", Parallelism.Of(1), BufferSize.Of(_stage!.BufferSize), maxParallelism: 1);
-            return new AsyncStream<TOut, TOut>(own, opened.Open(own), IdentityFunction<TOut>.Instance, inner, new AsyncOptions(IsOrdered: true, BufferPerThread: 1, _gate));
+            Stage inner = new($"{options.Name} input", Parallelism.Of(1), BufferSize.Of(_stage!.BufferSize), maxParallelism: 1) { Whole = _stage };
+            return new AsyncStream<TOut, TOut>(own, opened.Open(own), IdentityFunction<TOut>.Instance, inner, new AsyncOptions(IsOrdered: true, _gate));
         }
         catch (Exception e) when (e is not (IngestException or OperationCanceledException))
         {

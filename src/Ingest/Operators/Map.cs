@@ -38,8 +38,13 @@ internal sealed class MapDataset<TIn, TOut>(Dataset<TIn> input, ElementFunction<
     {
         if (parallelism.IsInline) return new MapStream<TIn, TOut>(input.Open(context), function, context);
         StreamContext own = context.CreateStoppable();
-        Stage stage = new(Name, parallelism, BufferSize.Of(1), AsyncStream<TIn, TOut>.MaxParallelism);
-        return new AsyncStream<TIn, TOut>(own, input.Open(own), function, stage, new AsyncOptions(isOrdered, BufferPerThread: 2));
+        Stage stage = new(Name, parallelism, BufferSize.Of(1), AsyncStream<TIn, TOut>.MaxParallelism)
+        {
+            BufferPerThread = 2,
+            IsRandom = function.NeedsContext,
+            EpochElements = Cardinality,
+        };
+        return new AsyncStream<TIn, TOut>(own, input.Open(own), function, stage, new AsyncOptions(isOrdered, MayBufferMore: true));
     }
 
     protected internal override IndexedReader<TOut> OpenIndexed(StreamContext context) => new MapReader<TIn, TOut>(input.OpenIndexed(context), function, context);

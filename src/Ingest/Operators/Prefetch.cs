@@ -18,8 +18,8 @@ internal sealed class PrefetchDataset<T>(Dataset<T> input, BufferSize bufferSize
     protected internal override ElementStream<T> Open(StreamContext context)
     {
         StreamContext own = context.CreateStoppable();
-        Stage stage = new(Name, Parallelism.Of(1), bufferSize, maxParallelism: 1);
-        return new AsyncStream<T, T>(own, input.Open(own), IdentityFunction<T>.Instance, stage, new AsyncOptions(IsOrdered: true, BufferPerThread: 1));
+        Stage stage = new(Name, Parallelism.Of(1), bufferSize, maxParallelism: 1) { EpochElements = Cardinality };
+        return new AsyncStream<T, T>(own, input.Open(own), IdentityFunction<T>.Instance, stage, new AsyncOptions(IsOrdered: true));
     }
 
     protected internal override IndexedReader<T> OpenIndexed(StreamContext context) => input.OpenIndexed(context);

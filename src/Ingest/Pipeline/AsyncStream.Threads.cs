@@ -7,6 +7,10 @@ internal sealed partial class AsyncStream<TIn, TOut>
 {
     private const int LongestRun = 64;
 
+    // Of cheap and small elements many may be ready beyond what was asked for: else most of the time goes into waking threads.
+    private const int SmallElementFactor = 32;
+    private const double SmallElementBytes = 1 << 20;
+
     // Elements below this cost are moved in runs of about this length.
     private static readonly double s_cheapTicks = Stopwatch.Frequency / 50_000.0;
 
@@ -230,6 +234,7 @@ internal sealed partial class AsyncStream<TIn, TOut>
             _stage.ElementCount += jobs.Length;
             _stage.Buffered = (int)(_published - Volatile.Read(ref _head));
             _stage.RecordWork(serialTicks, parallelTicks, jobs[0].Error is null ? ElementSize<TOut>.Of(jobs[0].Output!) : 0);
+            _bufferFactor = _options.MayBufferMore && IsCheap && _stage.ElementBytes * SmallElementFactor * _stage.Parallelism <= SmallElementBytes ? SmallElementFactor : 1;
             if (_isConsumerWaiting && IsReady(Volatile.Read(ref _head))) WakeConsumer();
         }
         jobs.Clear();

@@ -6,9 +6,9 @@ namespace DistTrain.Ingest;
 
 /// <summary>How an <see cref="AsyncStream{TIn, TOut}"/> works.</summary>
 /// <param name="IsOrdered">Elements leave in the order in which they came.</param>
-/// <param name="BufferPerThread">Elements ready or in work for each thread, at least; the stage's buffer size may ask for more.</param>
 /// <param name="Gate">Limits how many streams may take from their inputs at a time; null: no limit.</param>
-internal readonly record struct AsyncOptions(bool IsOrdered, int BufferPerThread, PullGate? Gate = null);
+/// <param name="MayBufferMore">More elements than asked for may be ready if they are cheap and small: where the user gave threads, not a buffer.</param>
+internal readonly record struct AsyncOptions(bool IsOrdered, PullGate? Gate = null, bool MayBufferMore = false);
 
 /// <summary>
 /// Takes elements from its input and applies a function to them on threads of its own, ahead of the consumer. One thread at a time takes from the input, which
@@ -17,7 +17,8 @@ internal readonly record struct AsyncOptions(bool IsOrdered, int BufferPerThread
 /// </summary>
 internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
 {
-    internal const int MaxParallelism = 1024;
+    /// <summary>What tuning stops at: work that waits rather than computes may well use many more threads than there are processors.</summary>
+    internal static int MaxParallelism => Math.Max(64, 4 * Environment.ProcessorCount);
 
     private readonly StreamContext _context;
     private readonly AnchoredInput<TIn> _input;
@@ -33,7 +34,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     private CancellationTokenRegistration _wakeOnCancel;
     private Entry[] _ring;
     private long _head, _claimed, _published;
-    private int _spaceWaiters;
+    private int _spaceWaiters, _bufferFactor = 1;
     private bool _isStarted, _isPulling, _isInputEnded, _isStopped, _isConsumerWaiting, _isDisposed;
     private Exception? _failure;
 
@@ -50,7 +51,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         _stage = stage;
         _options = options;
         _ring = new Entry[RingLength];
-        context.Meter.Add(stage);
+        if (stage.Whole is null) context.Meter.Add(stage);
     }
 
     public override long ElementIndex => _index;
@@ -64,7 +65,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     /// <summary>Whether an element, an error or the end is there without waiting.</summary>
     internal bool IsAnythingReady => IsReady(_head) || Volatile.Read(ref _failure) is not null || (Volatile.Read(ref _isInputEnded) && _head == Volatile.Read(ref _claimed));
 
-    private int Limit => Math.Max(_stage.BufferSize, _options.BufferPerThread * _stage.Parallelism);
+    private int Limit => Math.Max(_stage.BufferSize, _stage.BufferPerThread * _stage.Parallelism * _bufferFactor);
 
     private int RingLength => (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Limit);
 
@@ -72,7 +73,6 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     {
         if (!_isStarted) Start();
         _context.Cancellation.ThrowIfCancellationRequested();
-        _stage.RequestCount++;
         if (!IsReady(_head) && !WaitUntilReady())
         {
             element = default;
@@ -133,7 +133,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         for (; _head < _claimed; _head++)
             if (IsReady(_head)) Ownership<TOut>.Release(_ring[_head & (_ring.Length - 1)].Value);
         _consumerGate.Dispose();
-        _context.Meter.Remove(_stage);
+        if (_stage.Whole is null) _context.Meter.Remove(_stage);
         _context.Dispose();
     }
 
@@ -159,7 +159,6 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     private bool WaitUntilReady()
     {
         long began = Stopwatch.GetTimestamp();
-        _stage.WaitCount++;
         try
         {
             while (true)
@@ -179,7 +178,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         finally
         {
             long ticks = Stopwatch.GetTimestamp() - began;
-            _stage.WaitTicks += ticks;
+            _stage.RecordWait(ticks);
             WaitClock.Add(ticks);
         }
     }

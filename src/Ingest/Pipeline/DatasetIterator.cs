@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 
 namespace DistTrain.Ingest;
@@ -10,15 +11,20 @@ namespace DistTrain.Ingest;
 /// <typeparam name="T">The elements; one that is <see cref="IDisposable"/> belongs to whoever took it.</typeparam>
 public sealed class DatasetIterator<T> : IEnumerator<T>
 {
+    private readonly IngestOptions _options;
     private readonly StreamContext _context;
     private readonly ElementStream<T> _stream;
     private readonly StateWriter _writer = new();
+    private readonly Lock _starting = new();
+    private Tuner? _tuner;
     private T? _current;
+    private long _lastEnd;
     private bool _isStarted, _isDisposed;
 
     internal DatasetIterator(Dataset<T> dataset, IngestOptions options, CancellationToken cancellation)
     {
-        Meter = new PipelineMeter();
+        _options = options;
+        Meter = new PipelineMeter(options.CollectStatistics, StartTuner);
         _context = StreamContext.CreateRoot(options, Meter, cancellation);
         _stream = dataset.Open(_context);
     }
@@ -45,8 +51,18 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         _isStarted = true;
-        return _stream.TryNext(out element);
+        return Meter.IsMeasured ? TryNextMeasured(out element) : _stream.TryNext(out element);
     }
+
+    /// <summary>What each background operator does at the moment, the consumer's side first. From any thread.</summary>
+    public IReadOnlyList<StageStatistics> Stages => [.. Meter.Snapshot().Select(s => new StageStatistics(s.Name, s.Parallelism, s.BufferSize, s.Buffered, s.ElementCount,
+        Stopwatch.GetElapsedTime(0, (long)(s.SerialTicks + s.ParallelTicks)), s.ElementBytes, Stopwatch.GetElapsedTime(0, s.WaitTicks)))];
+
+    /// <summary>
+    /// The run told to people: each background operator's threads, buffer and time; what the tuner has changed and why it does not go on; where a cache would pay.
+    /// From any thread.
+    /// </summary>
+    public string Explain() => Explanation.Write(Meter, Volatile.Read(ref _tuner), _options);
 
     /// <inheritdoc cref="TryNext"/>
     public bool MoveNext() => TryNext(out _current);
@@ -84,7 +100,25 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
         if (_isDisposed) return;
         _isDisposed = true;
         _context.Cancel();
+        lock (_starting) _tuner?.Dispose();
         _stream.Dispose();
         _context.Dispose();
+    }
+
+    private bool TryNextMeasured([MaybeNullWhen(false)] out T element)
+    {
+        long began = Stopwatch.GetTimestamp();
+        bool isThere = _stream.TryNext(out element);
+        long ended = Stopwatch.GetTimestamp();
+        if (isThere) Meter.RecordElement(_lastEnd == 0 ? 0 : began - _lastEnd, ended - began);
+        _lastEnd = ended;
+        return isThere;
+    }
+
+    // A stage may appear at any time, with a dataset opened inside an Interleave.
+    private void StartTuner()
+    {
+        lock (_starting)
+            if (!_isDisposed) _tuner ??= new Tuner(Meter, _options);
     }
 }
