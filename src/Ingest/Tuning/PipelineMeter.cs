@@ -10,6 +10,11 @@ internal sealed class PipelineMeter
     private readonly List<Stage> _stages = [];
     private readonly Action _whenAuto;
 
+    /// <summary>For a pipeline without a consumer of its own to time.</summary>
+    internal PipelineMeter() : this(false, static () => { })
+    {
+    }
+
     /// <param name="isMeasured">Times the consumer even where nothing is <c>Auto</c>.</param>
     /// <param name="whenAuto">Called when a stage appears that leaves a setting to the tuner.</param>
     internal PipelineMeter(bool isMeasured, Action whenAuto)
