@@ -1,0 +1,140 @@
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// A file in ranges. Whoever reads it in order has several parts asked for ahead; who reads here and there gets just the bytes that were wanted, by a request of
+/// their own, and the parts ahead stay.
+/// </summary>
+internal sealed class HttpRanges : HttpTransfer
+{
+    private readonly Lock _gate = new();
+    private readonly HttpFile _file;
+    private readonly HttpPartPool _pool;
+    private readonly CancellationToken _stop;
+    private readonly long _length;
+
+    // Side by side, in order; the first is the one in reading.
+    private readonly Queue<HttpPart> _parts = new();
+    private long _askedTo, _lastReadEnd;
+
+    /// <param name="file">The file, its version known.</param>
+    /// <param name="pool">Where buffers come from.</param>
+    /// <param name="first">The first answer, with the file's bytes from where reading begins.</param>
+    /// <param name="stop">Ends everything.</param>
+    internal HttpRanges(HttpFile file, HttpPartPool pool, HttpBody first, CancellationToken stop)
+    {
+        _file = file;
+        _pool = pool;
+        _stop = stop;
+        _length = file.Version!.Length!.Value;
+        _askedTo = first.Offset;
+        lock (_gate)
+        {
+            if (first.Offset < _length) Ask(first);
+            else first.Dispose();
+            AskAhead();
+        }
+    }
+
+    internal override long? Length => _length;
+
+    internal override int Read(long offset, Span<byte> destination, CancellationToken cancellation)
+    {
+        while (offset < _length)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            HttpPart? part;
+            lock (_gate)
+            {
+                ObjectDisposedException.ThrowIf(_stop.IsCancellationRequested, this);
+                part = PartAt(offset);
+            }
+            int read = part is null ? ReadAlone(offset, destination, cancellation) : ReadAhead(part, offset, destination, cancellation);
+            if (read != HttpPart.GivenUp) return read;
+        }
+        return 0;
+    }
+
+    public override void Dispose()
+    {
+        lock (_gate) Clear();
+    }
+
+    private int ReadAhead(HttpPart part, long offset, Span<byte> destination, CancellationToken cancellation)
+    {
+        int read;
+        try
+        {
+            read = part.Read(offset, destination, isWhole: false, cancellation);
+        }
+        catch (RemoteReadException)
+        {
+            // Whoever reads on asks anew.
+            lock (_gate) Clear();
+            throw;
+        }
+        if (read == HttpPart.GivenUp) return read;
+        lock (_gate)
+        {
+            _lastReadEnd = offset + read;
+            DropBefore(_lastReadEnd);
+        }
+        return read;
+    }
+
+    private int ReadAlone(long offset, Span<byte> destination, CancellationToken cancellation)
+    {
+        int wanted = (int)Math.Min(Math.Min(destination.Length, _file.Options.PartByteCount), _length - offset);
+        HttpPart part = new(_file, _pool, offset, wanted, _stop);
+        try
+        {
+            part.Start();
+            int read = part.Read(offset, destination, isWhole: true, cancellation);
+            lock (_gate) _lastReadEnd = offset + Math.Max(read, 0);
+            return read;
+        }
+        finally
+        {
+            part.Release();
+        }
+    }
+
+    // The part that holds the byte; new parts if reading goes on where it ended; null if this is a jump.
+    private HttpPart? PartAt(long offset)
+    {
+        foreach (HttpPart part in _parts)
+        {
+            if (offset < part.Offset || offset >= part.End) continue;
+            DropBefore(offset);
+            return part;
+        }
+        if (offset != _lastReadEnd) return null;
+        Clear();
+        _askedTo = offset;
+        AskAhead();
+        return _parts.Peek();
+    }
+
+    private void DropBefore(long offset)
+    {
+        while (_parts.TryPeek(out HttpPart? part) && part.End <= offset) _parts.Dequeue().Release();
+        AskAhead();
+    }
+
+    private void AskAhead()
+    {
+        while (_parts.Count < _file.Options.PartCount && _askedTo < _length && !_stop.IsCancellationRequested) Ask(null);
+    }
+
+    private void Ask(HttpBody? opened)
+    {
+        HttpPart part = new(_file, _pool, _askedTo, (int)Math.Min(_file.Options.PartByteCount, _length - _askedTo), _stop);
+        _askedTo = part.End;
+        _parts.Enqueue(part);
+        part.Start(opened);
+    }
+
+    private void Clear()
+    {
+        while (_parts.TryDequeue(out HttpPart? part)) part.Release();
+    }
+}
