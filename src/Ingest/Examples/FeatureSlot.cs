@@ -1,0 +1,137 @@
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// Where in a record a feature's values lie, as <see cref="ExampleSchema"/> found them. Make room for one per feature of the schema, on the stack:
+/// <c>stackalloc FeatureSlot[schema.Count]</c>.
+/// </summary>
+public struct FeatureSlot
+{
+    internal FeatureKind Kind;
+    internal FeatureLayout Layout;
+    internal int Count;
+
+    // The feature's name.
+    internal int KeyStart, KeyLength;
+
+    // OnePiece: the numbers or the byte string. OneList, OneFeature, OneEntry: that message's content.
+    internal int Start, Length;
+
+    // Lists before this place are void: one of another kind came after them.
+    internal int FirstList;
+
+    internal readonly ReadOnlySpan<byte> Values(ReadOnlySpan<byte> record) => record.Slice(Start, Length);
+
+    internal readonly ReadOnlySpan<byte> Key(ReadOnlySpan<byte> record) => record.Slice(KeyStart, KeyLength);
+
+    /// <summary>Finds the values of the feature in a map's entry.</summary>
+    internal static FeatureSlot Find(ReadOnlySpan<byte> record, scoped in SourceLocation source, scoped in MapEntry entry)
+    {
+        FeatureSlot slot = new() { KeyStart = entry.KeyStart, KeyLength = entry.KeyLength };
+        if (entry.ValueCount == 1)
+        {
+            WireReader feature = new(record, source, entry.ValueStart, entry.ValueStart + entry.ValueLength);
+            slot.Add(ref feature);
+            slot.Contain(FeatureLayout.OneFeature, entry.ValueStart, entry.ValueLength);
+            return slot;
+        }
+        WireReader reader = new(record, source, entry.Start, entry.End);
+        while (!reader.AtEnd)
+        {
+            uint tag = reader.ReadTag();
+            if (tag != FeatureTags.Value)
+            {
+                reader.Skip(tag);
+                continue;
+            }
+            int outer = reader.Enter();
+            slot.Add(ref reader);
+            reader.Leave(outer);
+        }
+        slot.Contain(FeatureLayout.OneEntry, entry.Start, entry.End - entry.Start);
+        return slot;
+    }
+
+    /// <summary>Finds the values of a feature that stands alone: a step of a list.</summary>
+    internal static FeatureSlot Find(ReadOnlySpan<byte> record, scoped in SourceLocation source, int start, int length, scoped in MapEntry list)
+    {
+        FeatureSlot slot = new() { KeyStart = list.KeyStart, KeyLength = list.KeyLength };
+        WireReader feature = new(record, source, start, start + length);
+        slot.Add(ref feature);
+        slot.Contain(FeatureLayout.OneFeature, start, length);
+        return slot;
+    }
+
+    private void Contain(FeatureLayout container, int start, int length)
+    {
+        if (Layout == FeatureLayout.Scattered) (Layout, Start, Length) = (container, start, length);
+    }
+
+    // Reads a feature, or what adds to one.
+    private void Add(ref WireReader reader)
+    {
+        while (!reader.AtEnd)
+        {
+            uint tag = reader.ReadTag();
+            FeatureKind kind = tag switch
+            {
+                FeatureTags.BytesList => FeatureKind.Bytes,
+                FeatureTags.FloatList => FeatureKind.Float,
+                FeatureTags.Int64List => FeatureKind.Int64,
+                _ => FeatureKind.None,
+            };
+            if (kind == FeatureKind.None) reader.Skip(tag);
+            else AddList(ref reader, kind);
+        }
+    }
+
+    // Lists of one kind that follow each other are one list; a list of another kind replaces what came before (a oneof).
+    private void AddList(ref WireReader reader, FeatureKind kind)
+    {
+        bool isFirst = Kind != kind;
+        if (isFirst) (Kind, Count, FirstList) = (kind, 0, reader.Position);
+        int outer = reader.Enter(), start = reader.Position, pieceCount = 0;
+        ListPiece piece = default;
+        while (!reader.AtEnd)
+        {
+            if (!ListPiece.TryRead(ref reader, kind, ref piece)) continue;
+            pieceCount++;
+            Count += piece.CountValues(reader, kind);
+        }
+        (Layout, Start, Length) = !isFirst ? (FeatureLayout.Scattered, 0, 0)
+            : pieceCount == 1 ? (FeatureLayout.OnePiece, piece.Start, piece.Length)
+            : (FeatureLayout.OneList, start, reader.End - start);
+        reader.Leave(outer);
+    }
+}
+
+/// <summary>How a feature's values lie in a record.</summary>
+internal enum FeatureLayout : byte
+{
+    /// <summary>Nowhere.</summary>
+    None,
+
+    /// <summary>In one piece, as writers make them: packed numbers, a number or a byte string.</summary>
+    OnePiece,
+
+    /// <summary>In the pieces of one list.</summary>
+    OneList,
+
+    /// <summary>In several lists of one feature.</summary>
+    OneFeature,
+
+    /// <summary>In several lists of several features that make one, in a map's entry.</summary>
+    OneEntry,
+
+    /// <summary>In several lists; of which, is not known yet.</summary>
+    Scattered,
+}
+
+/// <summary>Field number times 8 plus wire type, in the messages of <c>feature.proto</c> and <c>example.proto</c>.</summary>
+internal static class FeatureTags
+{
+    internal const uint Features = 0x0a, FeatureLists = 0x12, Entry = 0x0a, Key = 0x0a, Value = 0x12, Step = 0x0a;
+    internal const uint BytesList = 0x0a, FloatList = 0x12, Int64List = 0x1a;
+    internal const uint Values = 0x0a, SingleFloat = 0x0d, SingleInt64 = 0x08;
+
+    internal static uint List(FeatureKind kind) => ((uint)kind << 3) | 2;
+}

@@ -1,0 +1,115 @@
+using System.Buffers;
+using CsCheck;
+using Google.Protobuf;
+
+namespace DistTrain.Ingest.Tests;
+
+public sealed class ExampleTests
+{
+    [Fact]
+    public void What_google_writes_is_read_as_it_was_meant() => OracleExamples.Example.Sample(meant =>
+    {
+        Assert.Equal(meant.Features, OracleExamples.Translate(Example.Parse(meant.ToByteArray())));
+    });
+
+    [Fact]
+    public void What_the_writer_writes_google_reads_as_it_was_meant() => OracleExamples.Example.Sample(meant =>
+    {
+        ExampleWriter writer = new();
+        ArrayBufferWriter<byte> output = new();
+        foreach ((string key, Oracle.Feature feature) in meant.Features.Feature) Add(writer, System.Text.Encoding.UTF8.GetBytes(key), feature);
+        Assert.Equal(writer.WriteTo(output), output.WrittenCount);
+        // The writer knows no feature without a list.
+        Oracle.Example expected = meant.Clone();
+        foreach (string key in meant.Features.Feature.Keys)
+            if (meant.Features.Feature[key].KindCase == Oracle.Feature.KindOneofCase.None) expected.Features.Feature.Remove(key);
+        Assert.Equal(expected, Oracle.Example.Parser.ParseFrom(output.WrittenSpan));
+    });
+
+    [Fact]
+    public void Google_and_the_writer_write_the_same_bytes()
+    {
+        ExampleWriter writer = new();
+        ArrayBufferWriter<byte> output = new();
+        for (int i = 0; i < 3; i++)
+        {
+            output.ResetWrittenCount();
+            writer.Add("x"u8, 1f, 2.5f);
+            writer.WriteTo(output);
+        }
+        Oracle.Example same = new() { Features = new() { Feature = { ["x"] = new() { FloatList = new() { Value = { 1f, 2.5f } } } } } };
+        Assert.Equal(same.ToByteArray(), output.WrittenSpan.ToArray());
+    }
+
+    [Fact]
+    public void An_empty_record_has_no_features()
+    {
+        Example example = Example.Parse([]);
+        Assert.False(example.TryGet("x"u8, out _));
+        Assert.False(example.TryGetInt64("x"u8, out _));
+        DataFormatException missing = Assert.Throws<DataFormatException>(() => { Example.Parse([]).Get("x"u8); });
+        Assert.Equal("example, byte 0: there is no feature 'x'; it has none", missing.Message);
+    }
+
+    [Fact]
+    public void Values_are_found_by_name()
+    {
+        ArrayBufferWriter<byte> output = new();
+        ExampleWriter writer = new();
+        writer.AddBytes("image"u8, [1, 2, 3]);
+        writer.Add("label"u8, 7L);
+        writer.Add("box"u8, 0.5f, 1, 2, 4);
+        writer.AddBytes("words"u8, [(ReadOnlyMemory<byte>)"a"u8.ToArray(), "bc"u8.ToArray()]);
+        writer.WriteTo(output);
+
+        Example example = Example.Parse(output.WrittenSpan);
+        float[] box = new float[4];
+        Assert.Equal([1, 2, 3], example.GetBytes("image"u8).ToArray());
+        Assert.True(example.TryGetInt64("label"u8, out long label));
+        Assert.Equal(7, label);
+        Assert.True(example.TryGetFloat("box"u8, out float first));
+        Assert.Equal(0.5f, first);
+        Assert.Equal(4, example.CopyFloats("box"u8, box));
+        Assert.Equal([0.5f, 1, 2, 4], box);
+        Assert.Equal("bc"u8, example.GetBytes("words"u8, 1));
+        Assert.False(example.TryGetInt64("box"u8, out _));
+    }
+
+    [Fact]
+    public void What_the_record_does_not_hold_is_said_with_the_name_and_what_it_does_hold()
+    {
+        ArrayBufferWriter<byte> output = new();
+        ExampleWriter writer = new();
+        writer.Add("label"u8, 7L, 8L);
+        writer.Add("x"u8, 1f);
+        writer.WriteTo(output);
+        SourceLocation source = new("train.tfrecord", 1234, 56);
+
+        Assert.Equal("train.tfrecord, byte 1234: record 56, byte 6 of its data: feature 'label' has 2 Int64 values, Float value 0 was asked for",
+            Message(example => example.Get("label"u8).GetFloat()));
+        Assert.EndsWith("feature 'label' has 2 Int64 values, Int64 value 2 was asked for", Message(example => example.Get("label"u8).GetInt64(2)));
+        Assert.EndsWith("feature 'label' has 2 Int64 values, there is room for 1", Message(example => example.CopyInt64s("label"u8, new long[1])));
+        Assert.EndsWith("byte 0 of its data: there is no feature 'lable'; it has 'label', 'x'", Message(example => example.Get("lable"u8).Count));
+
+        string Message(Func<Example, double> read) => Assert.Throws<DataFormatException>(() => read(Example.Parse(output.WrittenSpan, source))).Message;
+    }
+
+    private static void Add(ExampleWriter writer, byte[] key, Oracle.Feature feature)
+    {
+        switch (feature.KindCase)
+        {
+            case Oracle.Feature.KindOneofCase.BytesList when feature.BytesList.Value.Count == 1:
+                writer.AddBytes(key, feature.BytesList.Value[0].Span);
+                break;
+            case Oracle.Feature.KindOneofCase.BytesList:
+                writer.AddBytes(key, feature.BytesList.Value.Select(value => value.Memory).ToArray());
+                break;
+            case Oracle.Feature.KindOneofCase.FloatList:
+                writer.Add(key, feature.FloatList.Value.ToArray());
+                break;
+            case Oracle.Feature.KindOneofCase.Int64List:
+                writer.Add(key, feature.Int64List.Value.ToArray());
+                break;
+        }
+    }
+}
