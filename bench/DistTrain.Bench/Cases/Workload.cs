@@ -24,11 +24,11 @@ public abstract class Workload : IDisposable
     /// <summary>The work of one call where it depends on the device; null where the case knows it.</summary>
     public virtual double? OwnWork => null;
 
-    /// <summary>True where one call is a whole run that times itself: it is then neither repeated nor warmed up within a turn.</summary>
-    public virtual bool IsWholeRun => false;
+    /// <summary>True where sleeps and other machines set the pace, not code: there is nothing to warm up.</summary>
+    public virtual bool IsPaced => false;
 
-    /// <summary>Seconds of the last call of a whole run, its start and its end left out where the measure says so.</summary>
-    public virtual double RunSeconds => throw new NotSupportedException($"{GetType().Name} does not time itself");
+    /// <summary>Seconds a call as the workload itself takes them, spending about so many; null where calls are timed from outside, by the batch.</summary>
+    public virtual double? TakeOwnSeconds(double seconds) => null;
 
     /// <summary>Enqueues the work once.</summary>
     public abstract void Run();

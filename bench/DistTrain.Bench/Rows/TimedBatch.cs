@@ -14,11 +14,7 @@ public static class TimedBatch
     public static double SecondsPerCall(Workload workload, double seconds)
     {
         ArgumentNullException.ThrowIfNull(workload);
-        if (workload.IsWholeRun)
-        {
-            workload.Run();
-            return workload.RunSeconds;
-        }
+        if (workload.TakeOwnSeconds(seconds) is { } taken) return taken;
         (int count, double elapsed) = (1, Time(workload, 1));
         for (double warm = elapsed; warm < seconds * WarmupFraction; warm += elapsed)
         {
@@ -33,7 +29,7 @@ public static class TimedBatch
     public static void Settle(Workload workload, double seconds)
     {
         ArgumentNullException.ThrowIfNull(workload);
-        if (workload.IsWholeRun) return;
+        if (workload.IsPaced) return;
         for (int pass = 0; pass < 3; pass++)
         {
             long start = Stopwatch.GetTimestamp();

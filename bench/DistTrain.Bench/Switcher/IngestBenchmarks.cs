@@ -39,3 +39,6 @@ public abstract class IngestBenchmarks(string group)
 
 /// <summary><c>ingest crc32c</c> under BenchmarkDotNet.</summary>
 public class Crc32CBenchmarks() : IngestBenchmarks("crc32c");
+
+/// <summary><c>ingest element</c> under BenchmarkDotNet: the time of a whole pass, the source's own part included.</summary>
+public class ElementBenchmarks() : IngestBenchmarks("element");

@@ -1,0 +1,45 @@
+using System.Diagnostics;
+using DistTrain.Ingest;
+using DistTrain.Kernels;
+
+namespace DistTrain.Bench;
+
+/// <summary>
+/// What one operator costs for each element: a pass over a dataset with it, minus a pass without it, in turn. Work: the elements of the input.
+/// </summary>
+public sealed class ElementWorkload<TIn, TOut> : Workload
+{
+    private readonly Dataset<TOut> _with;
+    private readonly Dataset<TIn>? _without;
+
+    /// <param name="device">Not used: operators work on the host.</param>
+    /// <param name="with">The pipeline with the operator at its end.</param>
+    /// <param name="without">The same without it; null to count the whole pass.</param>
+    public ElementWorkload(ComputeDevice device, Dataset<TOut> with, Dataset<TIn>? without)
+        : base(device)
+    {
+        _with = with;
+        _without = without;
+    }
+
+    /// <inheritdoc/>
+    public override void Run() => Pass(_with);
+
+    /// <inheritdoc/>
+    public override double? TakeOwnSeconds(double seconds)
+    {
+        double sum = 0;
+        int count = 0;
+        for (long start = Stopwatch.GetTimestamp(); count == 0 || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds; count++)
+            sum += Pass(_with) - (_without is null ? 0 : Pass(_without));
+        return sum / count;
+    }
+
+    private static double Pass<T>(Dataset<T> dataset)
+    {
+        using DatasetIterator<T> iterator = dataset.Iterate();
+        long start = Stopwatch.GetTimestamp();
+        while (iterator.TryNext(out T? element)) Ownership<T>.Release(element);
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+}
