@@ -1,0 +1,4 @@
+using System.Runtime.CompilerServices;
+
+[assembly: InternalsVisibleTo("Collectives.Tests")]
+[assembly: InternalsVisibleTo("DistTrain.Bench")]
