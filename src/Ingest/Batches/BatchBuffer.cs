@@ -15,14 +15,20 @@ public abstract unsafe class BatchBuffer : IDisposable
 
     /// <summary>A part of the memory as bytes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The part is not inside.</exception>
-    public Span<byte> AsSpan(long offset, int length)
+    public virtual Span<byte> AsSpan(long offset, int length)
     {
-        ArgumentOutOfRangeException.ThrowIfNegative(offset);
-        ArgumentOutOfRangeException.ThrowIfNegative(length);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset + length, ByteCount, nameof(length));
+        CheckPart(offset, length);
         return new Span<byte>((byte*)Address + offset, length);
     }
 
     /// <summary>Gives the memory back. Safe to call twice.</summary>
     public abstract void Dispose();
+
+    /// <summary>Throws unless the part lies inside.</summary>
+    protected void CheckPart(long offset, int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, ByteCount - length, nameof(offset));
+    }
 }

@@ -7,6 +7,6 @@ namespace DistTrain.Ingest;
 public interface IBatchMemory
 {
     /// <summary>Lends a buffer of at least <paramref name="byteCount"/> bytes, 64-byte aligned, at one address until disposed; its content is undefined.</summary>
-    /// <exception cref="OutOfMemoryException">There is no such memory.</exception>
+    /// <exception cref="BatchMemoryException">There is no such memory.</exception>
     BatchBuffer Rent(long byteCount);
 }

@@ -21,6 +21,13 @@ public abstract partial class Dataset<T> : IEnumerable<T>
     /// <summary>Opens one pass. Opens no file and starts no thread before the first element is asked for.</summary>
     protected internal abstract ElementStream<T> Open(StreamContext context);
 
+    /// <summary>Opens one pass as part of another pipeline: how operators of other assemblies open their inputs. Programs use <see cref="Iterate"/>.</summary>
+    public ElementStream<T> OpenStream(StreamContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        return Open(context);
+    }
+
     /// <summary>Opens the elements for reading by number; may read or build an index first.</summary>
     /// <exception cref="NotSupportedException">There is no index access: <see cref="HasIndex"/> is false.</exception>
     protected internal virtual IndexedReader<T> OpenIndexed(StreamContext context) => throw new NotSupportedException($"{Name} gives elements in order only, not by number");

@@ -32,6 +32,43 @@ public abstract class ElementStream<T> : IDisposable
     /// <exception cref="NotSupportedException">The stream is not seekable.</exception>
     public virtual long Extent => throw new NotSupportedException($"{GetType().Name} is not seekable");
 
+    /// <summary>
+    /// Takes elements until there is no more room. Where one of them can't be given, all of these are passed over, those already taken disposed, and the error is
+    /// thrown: whoever makes one thing of so many elements can then go on with the next so many.
+    /// </summary>
+    /// <returns>How many were taken, fewer than there is room for only at the end.</returns>
+    public virtual int TakeMany(Span<T> destination)
+    {
+        int taken = 0;
+        try
+        {
+            while (taken < destination.Length && TryNext(out T? element)) destination[taken++] = element;
+            return taken;
+        }
+        catch (Exception e)
+        {
+            foreach (ref T element in destination[..taken]) Ownership<T>.Release(element);
+            if (e is not OperationCanceledException) PassOver(destination.Length - taken - 1);
+            throw;
+        }
+    }
+
+    /// <summary>Passes over <paramref name="count"/> elements, those that can't be given too.</summary>
+    internal void PassOver(long count)
+    {
+        for (long i = 0; i < count; i++)
+        {
+            try
+            {
+                if (Skip(1) == 0) return;
+            }
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                // It counts as one, and another error is being told of.
+            }
+        }
+    }
+
     /// <summary>Passes over <paramref name="count"/> elements as if they had been taken and disposed.</summary>
     /// <returns>How many there were, fewer only at the end.</returns>
     public virtual long Skip(long count)

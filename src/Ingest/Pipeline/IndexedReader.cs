@@ -12,6 +12,21 @@ public abstract class IndexedReader<T> : IDisposable
     /// <summary>Reads the element at a position from 0 to <see cref="Count"/> - 1.</summary>
     public abstract T Read(long position);
 
+    /// <summary>Reads the elements from a position on, as many as there is room for. If one can't be read, those read before it are disposed.</summary>
+    public virtual void ReadMany(long position, Span<T> destination)
+    {
+        int done = 0;
+        try
+        {
+            for (; done < destination.Length; done++) destination[done] = Read(position + done);
+        }
+        catch
+        {
+            foreach (ref T element in destination[..done]) Ownership<T>.Release(element);
+            throw;
+        }
+    }
+
     /// <summary>The element's index in the source, by which random numbers are keyed: the position itself where nothing reorders.</summary>
     public virtual long IndexAt(long position) => position;
 

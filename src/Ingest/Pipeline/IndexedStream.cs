@@ -34,6 +34,17 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
         return true;
     }
 
+    public override int TakeMany(Span<T> destination)
+    {
+        IndexedReader<T> reader = Reader;
+        context.Cancellation.ThrowIfCancellationRequested();
+        int count = (int)Math.Min(destination.Length, reader.Count - _next);
+        long first = _next;
+        _next += count;
+        reader.ReadMany(first, destination[..count]);
+        return count;
+    }
+
     public override long Skip(long count)
     {
         long skipped = Math.Min(count, Reader.Count - _next);

@@ -23,6 +23,9 @@ public sealed class StreamContext : IDisposable
     /// <summary>Set when the pipeline, or the part of it opened with this context, is cancelled or disposed. Every wait must end on it.</summary>
     public CancellationToken Cancellation { get; }
 
+    /// <summary>Where batches are assembled.</summary>
+    public IBatchMemory BatchMemory => Options.BatchMemory ?? PinnedBatchMemory.Shared;
+
     /// <summary>The stages' times and settings.</summary>
     internal PipelineMeter Meter { get; }
 

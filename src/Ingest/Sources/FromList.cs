@@ -36,5 +36,7 @@ internal sealed class ListDataset<T>(IReadOnlyList<T> elements) : Dataset<T>
         public override long Count => elements.Length;
 
         public override T Read(long position) => elements[position];
+
+        public override void ReadMany(long position, Span<T> destination) => elements.AsSpan((int)position, destination.Length).CopyTo(destination);
     }
 }
