@@ -42,6 +42,8 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
 
     internal PipelineMeter Meter { get; }
 
+    internal SlabPool Slabs => _context.Slabs;
+
     /// <summary>Takes the next element; blocks until there is one.</summary>
     /// <returns>False at the end.</returns>
     /// <exception cref="IngestException">A function of the user's failed, or an operator did; asking again gives the next element.</exception>
@@ -102,6 +104,7 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
         _context.Cancel();
         lock (_starting) _tuner?.Dispose();
         _stream.Dispose();
+        _context.Slabs.Dispose();
         _context.Dispose();
     }
 

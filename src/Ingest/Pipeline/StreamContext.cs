@@ -5,10 +5,11 @@ public sealed class StreamContext : IDisposable
 {
     private readonly CancellationTokenSource? _source;
 
-    private StreamContext(IngestOptions options, PipelineMeter meter, long epoch, CancellationTokenSource? source, CancellationToken cancellation)
+    private StreamContext(IngestOptions options, PipelineMeter meter, SlabPool slabs, long epoch, CancellationTokenSource? source, CancellationToken cancellation)
     {
         Options = options;
         Meter = meter;
+        Slabs = slabs;
         Epoch = epoch;
         _source = source;
         Cancellation = cancellation;
@@ -29,20 +30,23 @@ public sealed class StreamContext : IDisposable
     /// <summary>The stages' times and settings.</summary>
     internal PipelineMeter Meter { get; }
 
+    /// <summary>The memory that sources read into: one pool for the whole pipeline.</summary>
+    internal SlabPool Slabs { get; }
+
     internal static StreamContext CreateRoot(IngestOptions options, PipelineMeter meter, CancellationToken cancellation)
     {
         CancellationTokenSource source = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        return new StreamContext(options, meter, 0, source, source.Token);
+        return new StreamContext(options, meter, new SlabPool(options), 0, source, source.Token);
     }
 
     /// <summary>The same for another pass over the data.</summary>
-    public StreamContext ForEpoch(long epoch) => new(Options, Meter, epoch, null, Cancellation);
+    public StreamContext ForEpoch(long epoch) => new(Options, Meter, Slabs, epoch, null, Cancellation);
 
     /// <summary>The same for a part of the pipeline that can be stopped by itself: what an operator with threads opens its input with.</summary>
     public StreamContext CreateStoppable()
     {
         CancellationTokenSource source = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
-        return new StreamContext(Options, Meter, Epoch, source, source.Token);
+        return new StreamContext(Options, Meter, Slabs, Epoch, source, source.Token);
     }
 
     /// <summary>Stops the part of the pipeline that was opened with this context.</summary>

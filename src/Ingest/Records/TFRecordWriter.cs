@@ -4,7 +4,7 @@ using System.Buffers.Binary;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Writes TFRecord files (<see cref="TFRecordFrame"/>) to a stream, which should be buffered: a record takes three writes. Blocks as the stream does. Not thread-safe.
+/// Writes TFRecord files (<see cref="TFRecordFraming"/>) to a stream, which should be buffered: a record takes three writes. Blocks as the stream does. Not thread-safe.
 /// </summary>
 public sealed class TFRecordWriter : IDisposable
 {
@@ -61,14 +61,15 @@ public sealed class TFRecordWriter : IDisposable
 
     private void WriteHeader(long length)
     {
-        Span<byte> header = stackalloc byte[TFRecordFrame.HeaderByteCount];
-        TFRecordFrame.WriteHeader(header, length);
+        Span<byte> header = stackalloc byte[TFRecordFraming.HeaderByteCount];
+        BinaryPrimitives.WriteInt64LittleEndian(header, length);
+        BinaryPrimitives.WriteUInt32LittleEndian(header[8..], Crc32C.Mask(Crc32C.Compute((ulong)length)));
         _stream.Write(header);
     }
 
     private void WriteFooter(uint crc)
     {
-        Span<byte> footer = stackalloc byte[TFRecordFrame.FooterByteCount];
+        Span<byte> footer = stackalloc byte[TFRecordFraming.FooterByteCount];
         BinaryPrimitives.WriteUInt32LittleEndian(footer, Crc32C.Mask(crc));
         _stream.Write(footer);
         RecordCount++;

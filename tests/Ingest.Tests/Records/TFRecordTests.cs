@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Buffers.Binary;
 using System.Text;
 using CsCheck;
 
@@ -6,6 +7,9 @@ namespace DistTrain.Ingest.Tests;
 
 public sealed class TFRecordTests
 {
+    private static readonly TFRecordOptions s_inline = new() { ReadAhead = false };
+    private static readonly TFRecordFraming s_framing = new(TFRecordOptions.DefaultMaxRecordByteCount);
+
     // Written by TensorFlow; kept in Apache Beam's tfrecordio_test.py.
     private const string FooBar = "AwAAAAAAAACwmUkOZm9vYYq+/gMAAAAAAAAAsJlJDmJhckYA5cg=";
 
@@ -36,12 +40,14 @@ public sealed class TFRecordTests
             Assert.Equal(records, ReadAll(WriteAll(records))), iter: 200);
     }
 
-    [Fact]
-    public void A_record_longer_than_the_first_buffer_is_read()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_record_longer_than_a_slab_is_read(bool readAhead)
     {
-        byte[] record = new byte[300_001];
+        byte[] record = new byte[3_000_001];
         new Random(3).NextBytes(record);
-        Assert.Equal([record, [1]], ReadAll(WriteAll([record, [1]])));
+        Assert.Equal([[2], record, [1]], ReadAll(WriteAll([[2], record, [1]]), new TFRecordOptions { ReadAhead = readAhead, SlabByteCount = 1 << 16 }));
     }
 
     [Fact]
@@ -53,7 +59,8 @@ public sealed class TFRecordTests
             byte[] damaged = [.. file];
             damaged[i] ^= 0x10;
             DataFormatException failure = Assert.Throws<DataFormatException>(() => ReadAll(damaged));
-            Assert.Equal("test.tfrecord", failure.File);
+            Assert.EndsWith("test.tfrecord", failure.File);
+            Assert.Contains(", record ", failure.Message);
         }
     }
 
@@ -78,22 +85,22 @@ public sealed class TFRecordTests
         DataFormatException failure = Assert.Throws<DataFormatException>(() => ReadAll(file));
 
         uint found = Crc32C.ComputeMasked("bas"u8);
-        Assert.Equal($"test.tfrecord, byte 31: record 1: the record's 3 bytes have masked CRC-32C {found:x8}, the file says c8e50046: damaged", failure.Message);
+        Assert.EndsWith($"test.tfrecord, byte 31: FromTFRecord, record 1: the record's 3 bytes have masked CRC-32C {found:x8}, the file says c8e50046: damaged", failure.Message);
         Assert.Equal(31, failure.Offset);
     }
 
     [Fact]
     public void A_length_that_lies_with_a_right_checksum_allocates_no_more_than_the_file_gives()
     {
-        byte[] file = new byte[100];
-        TFRecordFrame.WriteHeader(file, 1_000_000_000);
-        using TFRecordReader reader = new(new MemoryStream(file), "lie");
+        using TemporaryFolder folder = new();
+        string path = folder.Write("lie.tfrecord", Header(1_000_000_000, 100));
+        using DatasetIterator<Record> run = Dataset.FromTFRecord(path, s_inline).Iterate();
         long before = GC.GetAllocatedBytesForCurrentThread();
 
-        DataFormatException failure = Assert.Throws<DataFormatException>(() => reader.TryRead(out _));
+        DataFormatException failure = Assert.Throws<DataFormatException>(() => run.TryNext(out _));
 
         Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 200_000);
-        Assert.Equal("lie, byte 100: record 0: the file ends after 88 of the 1,000,000,004 bytes of the record's data and checksum: cut short", failure.Message);
+        Assert.EndsWith("lie.tfrecord, byte 100: FromTFRecord, record 0: the file ends after 88 of the 1,000,000,004 bytes of the record's data and checksum: cut short", failure.Message);
     }
 
     [Theory]
@@ -102,11 +109,7 @@ public sealed class TFRecordTests
     [InlineData(long.MinValue)]
     public void A_record_longer_than_the_limit_is_refused(long length)
     {
-        byte[] file = new byte[2000];
-        TFRecordFrame.WriteHeader(file, length);
-        using TFRecordReader reader = new(new MemoryStream(file), "long", maxRecordByteCount: 1000);
-
-        Assert.Contains("at most 1,000 are accepted", Assert.Throws<DataFormatException>(() => reader.TryRead(out _)).Message);
+        Assert.Contains("at most 1,000 are accepted", Assert.Throws<DataFormatException>(() => ReadAll(Header(length, 2000), s_inline with { MaxRecordByteCount = 1000 })).Message);
     }
 
     [Fact]
@@ -117,11 +120,11 @@ public sealed class TFRecordTests
         for (int piece = 1; piece <= file.Length; piece++)
         {
             ReadOnlySequence<byte> input = InPieces(file, piece);
-            TFRecordPlace place = new("pieces");
+            SourceLocation place = new("pieces");
             List<byte[]> found = [];
-            while (TFRecordFrame.TryRead(ref input, out ReadOnlySequence<byte> record, ref place)) found.Add(record.ToArray());
+            while (RecordSequence.TryRead(s_framing, ref input, ref place, isFinal: false, out ReadOnlySequence<byte> record)) found.Add(record.ToArray());
             Assert.Equal(records, found);
-            Assert.Equal(new TFRecordPlace("pieces", file.Length, 4), place);
+            Assert.Equal(new SourceLocation("pieces", file.Length, 4), place);
             Assert.Equal(0, input.Length);
         }
     }
@@ -133,19 +136,33 @@ public sealed class TFRecordTests
         for (int length = 0; length < file.Length; length++)
         {
             ReadOnlySequence<byte> input = new(file, 0, length);
-            TFRecordPlace place = new("part");
-            Assert.False(TFRecordFrame.TryRead(ref input, out _, ref place));
+            SourceLocation place = new("part");
+            Assert.False(RecordSequence.TryRead(s_framing, ref input, ref place, isFinal: false, out _));
             Assert.Equal(length, input.Length);
         }
     }
 
-    private static List<byte[]> ReadAll(byte[] file)
+    private static List<byte[]> ReadAll(byte[] file, TFRecordOptions? options = null)
     {
-        using TFRecordReader reader = new(new MemoryStream(file), "test.tfrecord");
+        using TemporaryFolder folder = new();
+        using DatasetIterator<Record> run = Dataset.FromTFRecord(folder.Write("test.tfrecord", file), options ?? s_inline).Iterate();
         List<byte[]> records = [];
-        while (reader.TryRead(out ReadOnlySpan<byte> record)) records.Add(record.ToArray());
-        Assert.Equal(file.Length, reader.Place.Offset);
+        while (run.TryNext(out Record record))
+        {
+            records.Add(record.Span.ToArray());
+            record.Dispose();
+        }
+        run.Dispose();
+        Assert.Equal(0, run.Slabs.OutstandingCount);
         return records;
+    }
+
+    private static byte[] Header(long length, int fileLength)
+    {
+        byte[] file = new byte[fileLength];
+        BinaryPrimitives.WriteInt64LittleEndian(file, length);
+        BinaryPrimitives.WriteUInt32LittleEndian(file.AsSpan(8), Crc32C.ComputeMasked(file.AsSpan(0, 8)));
+        return file;
     }
 
     private static byte[] WriteAll(List<byte[]> records)

@@ -1,0 +1,53 @@
+namespace DistTrain.Ingest;
+
+/// <summary>Opens what paths and addresses stand for.</summary>
+internal static class ByteSource
+{
+    /// <summary>
+    /// Opens a path, a <c>file://</c> address, or an address of a server. Blocks as the operating system does.
+    /// </summary>
+    /// <param name="operatorName">The operator that reads, as it is called in the program; for messages.</param>
+    /// <param name="location">The path or address.</param>
+    /// <param name="context">The running pipeline.</param>
+    /// <param name="options">How a local file will be read.</param>
+    /// <exception cref="IngestException">There is no such file, it can't be read, or the address is of a kind that can't be.</exception>
+    internal static IByteSource Open(string operatorName, string location, StreamContext context, FileOptions options = FileOptions.SequentialScan)
+    {
+        context.Cancellation.ThrowIfCancellationRequested();
+        string? scheme = SchemeOf(location);
+        return scheme switch
+        {
+            null => OpenFile(operatorName, location, options),
+            "file" => OpenFile(operatorName, new Uri(location).LocalPath, options),
+            _ => throw new IngestException(operatorName, -1, new SourceLocation(location),
+                $"addresses that begin with {scheme}:// can't be read: give a local path (mount the storage) or an address of a kind that can"),
+        };
+    }
+
+    /// <summary>Whether a location is a local file, as far as its spelling tells.</summary>
+    internal static bool IsLocal(string location) => SchemeOf(location) is null or "file";
+
+    private static string? SchemeOf(string location)
+    {
+        int end = location.IndexOf("://", StringComparison.Ordinal);
+        if (end <= 0 || File.Exists(location)) return null;
+        foreach (char c in location.AsSpan(0, end))
+            if (!char.IsAsciiLetterOrDigit(c) && c is not ('+' or '-' or '.')) return null;
+        return location[..end].ToLowerInvariant();
+    }
+
+    private static FileByteSource OpenFile(string operatorName, string path, FileOptions options)
+    {
+        try
+        {
+            return new FileByteSource(path, options);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            string problem = Directory.Exists(path) ? $"it is a folder: give its files, with ListFiles(\"{Path.Join(path, "*")}\") for instance"
+                : e is FileNotFoundException or DirectoryNotFoundException ? $"there is no such file (current folder: {Environment.CurrentDirectory})"
+                : $"it can't be opened: {e.Message}";
+            throw new IngestException(operatorName, -1, new SourceLocation(path), problem, e);
+        }
+    }
+}

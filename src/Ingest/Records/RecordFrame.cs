@@ -1,0 +1,57 @@
+using System.Runtime.CompilerServices;
+
+namespace DistTrain.Ingest;
+
+/// <summary>Where in a window a framing found a record, how much more it needs, or what is wrong. Positions count from the start of the window.</summary>
+public struct RecordFrame
+{
+    /// <summary>Where the record's data begin.</summary>
+    public int DataStart { get; private set; }
+
+    /// <summary>Bytes of data.</summary>
+    public int DataLength { get; private set; }
+
+    /// <summary>
+    /// Bytes up to the next record. Of a damaged one: how far to go on behind it; may be more than the window holds; 0 if that can't be told and the rest of the
+    /// source is lost.
+    /// </summary>
+    public long ByteCount { get; private set; }
+
+    /// <summary>Bytes that the window must have before asking again makes sense.</summary>
+    public long NeededByteCount { get; private set; }
+
+    /// <summary>What is wrong: what was found, what was expected.</summary>
+    public string? Problem { get; private set; }
+
+    /// <summary>Where in the window it is wrong.</summary>
+    public long ProblemStart { get; private set; }
+
+    /// <summary>A whole record.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public FrameStatus Set(int dataStart, int dataLength, int byteCount)
+    {
+        DataStart = dataStart;
+        DataLength = dataLength;
+        ByteCount = byteCount;
+        return FrameStatus.Complete;
+    }
+
+    /// <summary>More is needed: so many bytes in all.</summary>
+    public FrameStatus Need(long byteCount)
+    {
+        NeededByteCount = byteCount;
+        return FrameStatus.NeedsMore;
+    }
+
+    /// <summary>No record.</summary>
+    /// <param name="problem">What was found, what was expected.</param>
+    /// <param name="start">Where in the window.</param>
+    /// <param name="byteCount">Where to go on; 0: nowhere.</param>
+    public FrameStatus Damage(string problem, long start, long byteCount)
+    {
+        Problem = problem;
+        ProblemStart = start;
+        ByteCount = byteCount;
+        return FrameStatus.Damaged;
+    }
+}

@@ -1,0 +1,167 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// One pass over the records of a list of sources, in order. Its state is the source, the offset and the record's number in it: no index is needed to save it or to go
+/// on from it. Behind a damaged record it goes on with the next one where the framing can tell where that begins, else with the next source.
+/// </summary>
+internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFraming : struct, IRecordFraming
+{
+    private readonly string _name;
+    private readonly SlabFeed _feed;
+    private readonly SlabWindow _window;
+    private readonly CancellationToken _cancellation;
+    private TFraming _framing;
+    private RecordFrame _frame;
+
+    // The next record's: source, bytes and records before it there, elements before it in all.
+    private int _file;
+    private long _offset, _record, _taken;
+    private string _fileName = "";
+    private bool _isOpen;
+
+    // Where the element last taken lies.
+    private string? _lastFile;
+    private long _lastOffset, _lastRecord;
+
+    internal RecordStream(string name, SlabFeed feed, TFraming framing, StreamContext context)
+    {
+        _name = name;
+        _feed = feed;
+        _framing = framing;
+        _window = new SlabWindow(feed, context.Slabs);
+        _cancellation = context.Cancellation;
+    }
+
+    public override long ElementIndex => _taken - 1;
+
+    public override SourceLocation Source => _lastFile is null ? SourceLocation.None : new SourceLocation(_lastFile, _lastOffset, _lastRecord);
+
+    public override bool TryNext([MaybeNullWhen(false)] out Record element)
+    {
+        _cancellation.ThrowIfCancellationRequested();
+        while (_isOpen || TryOpenNext())
+        {
+            switch (_framing.Read(_window.Span, _offset, _window.IsFinal, ref _frame))
+            {
+                case FrameStatus.Complete:
+                    element = _window.Take(_frame, _fileName, _offset, _record);
+                    Pass(_frame.ByteCount);
+                    return true;
+                case FrameStatus.NeedsMore:
+                    Extend();
+                    break;
+                case FrameStatus.End:
+                    CloseFile();
+                    break;
+                default:
+                    throw Damaged();
+            }
+        }
+        element = default;
+        return false;
+    }
+
+    public override void Save(StateWriter writer)
+    {
+        writer.WriteOperator(_name);
+        writer.WriteInt64(_feed.FileCount);
+        writer.WriteInt64(_file);
+        writer.WriteInt64(_offset);
+        writer.WriteInt64(_record);
+        writer.WriteInt64(_taken);
+    }
+
+    public override void Restore(StateReader reader)
+    {
+        reader.ReadOperator(_name);
+        reader.ReadInt64(_feed.FileCount, _feed.FileCount, "the number of files");
+        _file = (int)reader.ReadInt64(0, _feed.FileCount, "the number of the file");
+        _offset = reader.ReadInt64(0, long.MaxValue, "the offset in the file");
+        _record = reader.ReadInt64(0, long.MaxValue, "the number of the record");
+        _taken = reader.ReadInt64(0, long.MaxValue, "the number of elements taken");
+        _feed.Seek(_file, _offset);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        _window.Dispose();
+        _feed.Dispose();
+    }
+
+    private bool TryOpenNext()
+    {
+        if (_file >= _feed.FileCount) return false;
+        _fileName = _feed.NameOf(_file);
+        return Guard(static stream => stream._isOpen = stream._window.TryOpenNext());
+    }
+
+    private void Extend()
+    {
+        if (_window.IsFinal) throw new InvalidOperationException($"{typeof(TFraming).Name} asks for more than there is");
+        Guard(static stream =>
+        {
+            stream._window.Extend(stream._frame.NeededByteCount);
+            return true;
+        });
+    }
+
+    // What can't be read on is lost up to the next file.
+    private bool Guard(Func<RecordStream<TFraming>, bool> read)
+    {
+        try
+        {
+            return read(this);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            Note();
+            _taken++;
+            CloseFile();
+            throw;
+        }
+    }
+
+    private DataFormatException Damaged()
+    {
+        DataFormatException error = new(_fileName, _offset + _frame.ProblemStart, $"{_name}, record {_record}: {_frame.Problem}");
+        long byteCount = _frame.ByteCount;
+        if (byteCount > 0)
+        {
+            Pass(byteCount);
+            // A file that ends before has no next record, and the framing will say so or not.
+            _window.Skip(byteCount);
+        }
+        else
+        {
+            Note();
+            _taken++;
+            CloseFile();
+        }
+        return error;
+    }
+
+    private void Pass(long byteCount)
+    {
+        Note();
+        _offset += byteCount;
+        _record++;
+        _taken++;
+    }
+
+    private void Note()
+    {
+        _lastFile = _fileName;
+        _lastOffset = _offset;
+        _lastRecord = _record;
+    }
+
+    private void CloseFile()
+    {
+        _window.Close();
+        _isOpen = false;
+        _file++;
+        _offset = _record = 0;
+    }
+}

@@ -1,0 +1,119 @@
+namespace DistTrain.Ingest;
+
+/// <summary>What files are read for and how.</summary>
+/// <param name="Operator">The operator that reads, for messages.</param>
+/// <param name="Locations">Paths and addresses.</param>
+/// <param name="SlabByteCount">How large the slabs are; small files get smaller ones.</param>
+/// <param name="Compression">How the files are compressed.</param>
+/// <param name="Recognizes">Whether a file that begins so is certainly not compressed; used where that is to be found out.</param>
+internal sealed record FileFeedOptions(string Operator, IReadOnlyList<string> Locations, int SlabByteCount, DataCompression Compression, RecognizeStart Recognizes);
+
+/// <summary>See <see cref="IRecordFraming.Recognizes"/>.</summary>
+internal delegate bool RecognizeStart(ReadOnlySpan<byte> start);
+
+/// <summary>Reads files into slabs, one behind the other, on the thread that asks for the pieces.</summary>
+internal sealed class FileFeed(FileFeedOptions options, StreamContext context) : SlabFeed
+{
+    // Small enough that what was read is still in the processor's cache when its checksums are verified.
+    private const int ReadByteCount = 1 << 18;
+
+    private IByteSource? _source;
+    private Stream? _content;
+    private Slab? _slab;
+    private long _offset;
+    private long? _length;
+    private int _file, _filled, _skipUpTo = -1;
+
+    internal override int FileCount => options.Locations.Count;
+
+    internal override string NameOf(int file) => options.Locations[file];
+
+    internal override void Seek(int file, long offset) => (_file, _offset) = (file, offset);
+
+    internal override void SkipRest(int file) => Volatile.Write(ref _skipUpTo, file);
+
+    internal override bool TryNext(out SlabPiece piece)
+    {
+        piece = default;
+        if (_file >= FileCount) return false;
+        context.Cancellation.ThrowIfCancellationRequested();
+        try
+        {
+            piece = Volatile.Read(ref _skipUpTo) >= _file ? new SlabPiece { File = _file, IsEnd = true } : ReadPiece();
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            piece = new SlabPiece { File = _file, IsEnd = true, Error = Describe(e) };
+        }
+        if (piece.IsEnd) CloseFile();
+        return true;
+    }
+
+    public override void Dispose()
+    {
+        CloseFile();
+        _file = FileCount;
+    }
+
+    private SlabPiece ReadPiece()
+    {
+        if (_source is null) OpenFile();
+        long left = _length - _offset ?? long.MaxValue;
+        if (left == 0) return new SlabPiece { File = _file, IsEnd = true };
+        if (_slab is null || _filled == _slab.End) RentSlab(left);
+        Slab slab = _slab!;
+        int start = _filled, read = ReadInto(slab.Bytes.AsSpan(start, (int)Math.Min(Math.Min(ReadByteCount, left), slab.End - start)));
+        if (read == 0) return new SlabPiece { File = _file, IsEnd = true };
+        _filled += read;
+        _offset += read;
+        slab.Lease();
+        return new SlabPiece { File = _file, Slab = slab, Start = start, Length = read, IsEnd = read == left };
+    }
+
+    private int ReadInto(Span<byte> destination) => _content?.Read(destination) ?? _source!.Read(_offset, destination, context.Cancellation);
+
+    private void RentSlab(long left)
+    {
+        _slab?.Release();
+        _slab = null;
+        _slab = context.Slabs.Rent((int)Math.Min(options.SlabByteCount, left));
+        _filled = _slab.Origin;
+    }
+
+    private void OpenFile()
+    {
+        string location = options.Locations[_file];
+        _source = ByteSource.Open(options.Operator, location, context);
+        DataCompression compression = Decompression.Find(options.Compression, location, _source, options.Recognizes, context.Cancellation);
+        if (compression == DataCompression.None)
+        {
+            _length = _source.GetLength(context.Cancellation);
+            if (_offset > _length) throw new DataFormatException(location, _offset, $"the saved position lies behind the end of the file, which has {_length:N0} bytes: the data have changed");
+            return;
+        }
+        _content = Decompression.Open(compression, _source);
+        // Compressed data can't be entered in the middle: what lies before the position is decompressed and dropped.
+        RentSlab(options.SlabByteCount);
+        for (long left = _offset; left > 0;)
+        {
+            int read = _content.Read(_slab!.Span[..(int)Math.Min(left, _slab.ByteCount)]);
+            if (read == 0) throw new DataFormatException(location, _offset - left, $"the saved position {_offset:N0} lies behind the end of the decompressed data: the data have changed");
+            left -= read;
+            context.Cancellation.ThrowIfCancellationRequested();
+        }
+    }
+
+    private void CloseFile()
+    {
+        _content?.Dispose();
+        _source?.Dispose();
+        _slab?.Release();
+        (_source, _content, _slab, _length) = (null, null, null, null);
+        _offset = 0;
+        _file++;
+    }
+
+    private Exception Describe(Exception thrown) => thrown is IngestException or DataFormatException or OutOfMemoryException ? thrown
+        : thrown is InvalidDataException or EndOfStreamException && _content is not null ? new DataFormatException(NameOf(_file), _offset, $"the compressed data are damaged or cut short: {thrown.Message}", thrown)
+        : new IngestException(options.Operator, -1, new SourceLocation(NameOf(_file), _offset), $"the file can't be read on: {thrown.Message}", thrown);
+}
