@@ -21,8 +21,8 @@ public enum Measure
     /// <summary>10^6 bytes a second that arrive; work is in bytes.</summary>
     MegabytesPerSecond,
 
-    /// <summary>How many times as long as need be; work is the seconds that it must take.</summary>
-    TimesTheLeast,
+    /// <summary>Milliseconds a step; work is the steps.</summary>
+    MillisecondsPerStep,
 }
 
 /// <summary>Units and values of measures.</summary>
@@ -36,12 +36,12 @@ public static class Measures
         Measure.Microseconds => "us",
         Measure.NanosecondsPerElement => "ns",
         Measure.MegabytesPerSecond => "MB/s",
-        Measure.TimesTheLeast => "x least",
+        Measure.MillisecondsPerStep => "ms/step",
         _ => "samples/s",
     };
 
     /// <summary><c>higher</c> or <c>lower</c>.</summary>
-    public static string Better(this Measure measure) => measure is Measure.Microseconds or Measure.NanosecondsPerElement or Measure.TimesTheLeast ? "lower" : "higher";
+    public static string Better(this Measure measure) => measure is Measure.Microseconds or Measure.NanosecondsPerElement or Measure.MillisecondsPerStep ? "lower" : "higher";
 
     /// <summary>The number of a call that does <paramref name="work"/> in <paramref name="seconds"/>.</summary>
     public static double Value(this Measure measure, double work, double seconds) => measure switch
@@ -49,7 +49,7 @@ public static class Measures
         Measure.Microseconds => seconds * 1e6,
         Measure.NanosecondsPerElement => seconds / work * 1e9,
         Measure.MegabytesPerSecond => work / seconds / 1e6,
-        Measure.TimesTheLeast => seconds / work,
+        Measure.MillisecondsPerStep => seconds / work * 1e3,
         Measure.SamplesPerSecond => work / seconds,
         _ => work / seconds / 1e9,
     };

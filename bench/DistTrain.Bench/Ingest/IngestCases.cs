@@ -4,7 +4,7 @@ namespace DistTrain.Bench;
 public static class IngestCases
 {
     /// <summary>Every group, in the order of a record's way.</summary>
-    public static IEnumerable<BenchCase> All() => [.. Crc32CWorkload.Cases(), .. ElementCases.All()];
+    public static IEnumerable<BenchCase> All() => [.. Crc32CWorkload.Cases(), .. ElementCases.All(), .. OverlapWorkload.Cases()];
 
     /// <summary>The cases of one group.</summary>
     public static IEnumerable<BenchCase> Of(string group) => All().Where(benchCase => benchCase.Name.StartsWith(group + " ", StringComparison.Ordinal));

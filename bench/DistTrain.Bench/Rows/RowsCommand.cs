@@ -13,6 +13,7 @@ public static class RowsCommand
             RowsOptions options = RowsOptions.Parse(arguments);
             if (options.IsHelp) Console.WriteLine(RowsOptions.Usage);
             else if (options.IsList) BenchCatalog.Print(Console.Out);
+            else if (options.PlotFile is { } file) OverlapPicture.Write(file);
             else MeasureAll(options);
             return 0;
         }

@@ -20,11 +20,12 @@ public sealed record RowsOptions
           --cases TEXT         only cases whose name contains TEXT
           --rounds N           turns of each implementation; values are medians over them (default: 5)
           --milliseconds N     length of a turn (default: 300)
+          --plot FILE          draw the timelines of `ingest overlap` into an SVG file, and stop
           --list               list benches, cases and units, then peers, and stop
         """;
 
     private static readonly string[] s_options =
-        ["--json", "--against", "--threads", "--device", "--cases", "--rounds", "--milliseconds", "--list", "--help"];
+        ["--json", "--against", "--threads", "--device", "--cases", "--rounds", "--milliseconds", "--plot", "--list", "--help"];
 
     /// <summary>Names of benches, in the order asked.</summary>
     public required IReadOnlyList<string> Names { get; init; }
@@ -49,6 +50,9 @@ public sealed record RowsOptions
 
     /// <summary>Length of a turn.</summary>
     public int Milliseconds { get; init; } = 300;
+
+    /// <summary>Where to draw the timelines; null for nowhere.</summary>
+    public string? PlotFile { get; init; }
 
     /// <summary>True for <c>--list</c>.</summary>
     public bool IsList { get; init; }
@@ -105,10 +109,11 @@ public sealed record RowsOptions
             CaseFilter = values.GetValueOrDefault("--cases"),
             RoundCount = Number(values, "--rounds", 5),
             Milliseconds = Number(values, "--milliseconds", 300),
+            PlotFile = values.GetValueOrDefault("--plot"),
             IsList = values.ContainsKey("--list"),
             IsHelp = values.ContainsKey("--help"),
         };
-        if (options.Names.Count == 0 && !options.IsList && !options.IsHelp)
+        if (options.Names.Count == 0 && !options.IsList && !options.IsHelp && options.PlotFile is null)
             throw new UsageException($"no bench named; benches are {string.Join(", ", BenchCatalog.Names)}, or all");
         return options;
     }
