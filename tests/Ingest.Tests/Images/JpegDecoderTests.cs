@@ -157,7 +157,7 @@ public sealed class JpegDecoderTests
     {
         ImagePool pool = new();
         Exception?[] failures = new Exception?[4];
-        Thread[] threads = [.. Enumerable.Range(0, failures.Length).Select(number => new Thread(() => failures[number] = Record.Exception(() => DecodeAll(number, pool))))];
+        Thread[] threads = [.. Enumerable.Range(0, failures.Length).Select(number => new Thread(() => failures[number] = Xunit.Record.Exception(() => DecodeAll(number, pool))))];
         foreach (Thread thread in threads) thread.Start();
         foreach (Thread thread in threads) Assert.True(thread.Join(TimeSpan.FromMinutes(1)));
 
