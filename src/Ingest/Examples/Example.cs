@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Unicode;
 
 namespace DistTrain.Ingest;
 
@@ -30,11 +29,7 @@ public readonly ref struct Example
     public static Example Parse(ReadOnlySpan<byte> record, SourceLocation source = default)
     {
         MapEntries entries = new(record, source, FeatureTags.Features);
-        while (entries.TryNext(out MapEntry entry))
-        {
-            CheckKey(record, source, entry);
-            FeatureSlot.Find(record, source, entry);
-        }
+        while (entries.TryNext(out MapEntry entry)) FeatureSlot.Find(record, source, entry);
         return new Example(record, source);
     }
 
@@ -85,11 +80,6 @@ public readonly ref struct Example
 
     /// <summary>All features in the record's order, those too that a later one of the same name replaces: for <c>foreach</c>.</summary>
     public FeatureEnumerator GetEnumerator() => new(_record, _source);
-
-    internal static void CheckKey(ReadOnlySpan<byte> record, scoped in SourceLocation source, scoped in MapEntry entry)
-    {
-        if (!Utf8.IsValid(entry.Key(record))) throw WireReader.Error(source, entry.KeyStart, "a name of a feature is not UTF-8: damaged, or no such message");
-    }
 
     internal static DataFormatException MissingFeature(ReadOnlySpan<byte> record, scoped in SourceLocation source, ReadOnlySpan<byte> key, uint mapTag = FeatureTags.Features)
     {

@@ -47,7 +47,7 @@ public sealed class ExampleSchema
 
     /// <summary>Finds and checks the features in a record.</summary>
     /// <param name="record">An <c>Example</c>; of a <c>SequenceExample</c>, the context.</param>
-    /// <param name="slots">Room for <see cref="Count"/>: <c>stackalloc FeatureSlot[schema.Count]</c>.</param>
+    /// <param name="slots">Room for <see cref="Count"/>: <c>stackalloc FeatureSlot[schema.Count]</c>, outside of loops; used anew by the next call.</param>
     /// <param name="source">Where the record comes from, for error messages.</param>
     /// <returns>The features, in the memory of the record and the slots.</returns>
     /// <exception cref="DataFormatException">The record is damaged, or a feature is not as expected. Names the feature and what was found.</exception>

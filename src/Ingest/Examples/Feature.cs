@@ -33,8 +33,8 @@ public readonly ref struct Feature
     /// <summary>A byte string, in the record's memory. Takes time proportional to the index; see <see cref="ByteStrings"/> for all of them.</summary>
     public ReadOnlySpan<byte> GetBytes(int index = 0)
     {
+        if (_slot.HasInOnePiece(FeatureKind.Bytes, index)) return _slot.Values(_record);
         Check(FeatureKind.Bytes, index);
-        if (_slot.Layout == FeatureLayout.OnePiece) return _slot.Values(_record);
         FeaturePieces pieces = Pieces();
         while (pieces.MoveNext() && index-- > 0)
         {
@@ -45,26 +45,22 @@ public readonly ref struct Feature
     /// <summary>An integer. Takes time proportional to the index; see <see cref="CopyInt64s"/> for all of them.</summary>
     public long GetInt64(int index = 0)
     {
+        if (_slot.HasInOnePiece(FeatureKind.Int64, index)) return _slot.PieceInt64(_record, index);
         Check(FeatureKind.Int64, index);
         FeaturePieces pieces = Pieces();
-        long value = 0;
         while (pieces.MoveNext())
         {
-            int count = PackedVarints.Count(pieces.Current, out _), at = 0;
-            if (index >= count)
-            {
-                index -= count;
-                continue;
-            }
-            for (; index >= 0; index--) at += PackedVarints.Decode(pieces.Current[at..], MemoryMarshal.CreateSpan(ref value, 1));
-            break;
+            int count = PackedVarints.Count(pieces.Current, out _);
+            if (index < count) break;
+            index -= count;
         }
-        return value;
+        return PackedVarints.Get(pieces.Current, index);
     }
 
     /// <summary>A float.</summary>
     public float GetFloat(int index = 0)
     {
+        if (_slot.HasInOnePiece(FeatureKind.Float, index)) return _slot.PieceFloat(_record, index);
         Check(FeatureKind.Float, index);
         FeaturePieces pieces = Pieces();
         int offset = sizeof(float) * index;
@@ -77,17 +73,14 @@ public readonly ref struct Feature
     /// <exception cref="DataFormatException">There are other values, or more than there is room for.</exception>
     public int CopyFloats(Span<float> destination)
     {
+        if (_slot.FitsInOnePiece(FeatureKind.Float, destination.Length)) return _slot.CopyPiece(_record, destination);
         CheckRoom(FeatureKind.Float, destination.Length);
         FeaturePieces pieces = Pieces();
         int done = 0;
         while (pieces.MoveNext())
         {
-            ReadOnlySpan<byte> piece = pieces.Current;
-            Span<float> target = destination.Slice(done, piece.Length / sizeof(float));
-            if (BitConverter.IsLittleEndian) piece.CopyTo(MemoryMarshal.AsBytes(target));
-            else
-                for (int i = 0; i < target.Length; i++) target[i] = BinaryPrimitives.ReadSingleLittleEndian(piece[(sizeof(float) * i)..]);
-            done += target.Length;
+            CopyPacked(pieces.Current, destination[done..]);
+            done += pieces.Current.Length / sizeof(float);
         }
         return done;
     }
@@ -97,6 +90,7 @@ public readonly ref struct Feature
     /// <exception cref="DataFormatException">There are other values, or more than there is room for.</exception>
     public int CopyInt64s(Span<long> destination)
     {
+        if (_slot.FitsInOnePiece(FeatureKind.Int64, destination.Length)) return _slot.CopyPiece(_record, destination);
         CheckRoom(FeatureKind.Int64, destination.Length);
         FeaturePieces pieces = Pieces();
         int done = 0;
@@ -118,6 +112,13 @@ public readonly ref struct Feature
             CheckRoom(FeatureKind.Bytes, int.MaxValue);
             return new ByteStrings(Pieces());
         }
+    }
+
+    internal static void CopyPacked(ReadOnlySpan<byte> packed, Span<float> destination)
+    {
+        if (BitConverter.IsLittleEndian) packed.CopyTo(MemoryMarshal.AsBytes(destination));
+        else
+            for (int i = 0; i < packed.Length / sizeof(float); i++) destination[i] = BinaryPrimitives.ReadSingleLittleEndian(packed[(sizeof(float) * i)..]);
     }
 
     /// <summary>What is wrong with this feature.</summary>

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+
 namespace DistTrain.Ingest;
 
 /// <summary>
@@ -20,6 +22,28 @@ public struct FeatureSlot
     internal int FirstList;
 
     internal readonly ReadOnlySpan<byte> Values(ReadOnlySpan<byte> record) => record.Slice(Start, Length);
+
+    /// <summary>Whether value <paramref name="index"/> is there, of that kind, in the only piece: nearly always.</summary>
+    internal readonly bool HasInOnePiece(FeatureKind kind, int index) => Layout == FeatureLayout.OnePiece && Kind == kind && (uint)index < (uint)Count;
+
+    /// <summary>Whether all values are of that kind, in one piece, and there is room for them.</summary>
+    internal readonly bool FitsInOnePiece(FeatureKind kind, int room) => Layout == FeatureLayout.OnePiece && Kind == kind && Count <= room;
+
+    internal readonly long PieceInt64(ReadOnlySpan<byte> record, int index) => PackedVarints.Get(Values(record), index);
+
+    internal readonly float PieceFloat(ReadOnlySpan<byte> record, int index) => BinaryPrimitives.ReadSingleLittleEndian(Values(record)[(sizeof(float) * index)..]);
+
+    internal readonly int CopyPiece(ReadOnlySpan<byte> record, Span<long> destination)
+    {
+        PackedVarints.Decode(Values(record), destination[..Count]);
+        return Count;
+    }
+
+    internal readonly int CopyPiece(ReadOnlySpan<byte> record, Span<float> destination)
+    {
+        Feature.CopyPacked(Values(record), destination);
+        return Count;
+    }
 
     internal readonly ReadOnlySpan<byte> Key(ReadOnlySpan<byte> record) => record.Slice(KeyStart, KeyLength);
 

@@ -1,3 +1,5 @@
+using System.Text.Unicode;
+
 namespace DistTrain.Ingest;
 
 /// <summary>An entry of a map from names to features or lists of features. The last of several keys counts, several values are merged.</summary>
@@ -17,7 +19,11 @@ internal struct MapEntry
         while (!reader.AtEnd)
         {
             uint tag = reader.ReadTag();
-            if (tag == FeatureTags.Key) reader.PassBytes(out entry.KeyStart, out entry.KeyLength);
+            if (tag == FeatureTags.Key)
+            {
+                reader.PassBytes(out entry.KeyStart, out entry.KeyLength);
+                if (!Utf8.IsValid(entry.Key(reader.Record))) throw reader.Error(entry.KeyStart, "a name of a feature is not UTF-8: damaged, or no such message");
+            }
             else if (tag == FeatureTags.Value)
             {
                 reader.PassBytes(out entry.ValueStart, out entry.ValueLength);

@@ -32,13 +32,14 @@ internal static class PackedVarints
         while (start > 0 && packed[start - 1] >= 0x80) start--;
         while (start < packed.Length)
         {
-            int length = packed[start..].IndexOfAnyInRange<byte>(0, 0x7f) + 1;
-            if (length is 0 or > MaxByteCount)
+            int end = start;
+            while (end < packed.Length && packed[end] >= 0x80) end++;
+            if (end == packed.Length || end - start >= MaxByteCount)
             {
                 fault = start;
                 return -1;
             }
-            start += length;
+            start = end + 1;
             count++;
         }
         return count;
@@ -54,21 +55,35 @@ internal static class PackedVarints
         {
             ulong word = Unsafe.ReadUnaligned<ulong>(ref Unsafe.Add(ref bytes, at)), ends = ~word & MoreFollow;
             if (!BitConverter.IsLittleEndian) break;
+            ulong laterEnds = ends & (ends - 1);
             if (ends == MoreFollow && values.Length - done >= 8)
             {
                 Widen(word, values.Slice(done, 8));
                 done += 8;
                 at += 8;
             }
-            else if (ends != 0)
+            else if (laterEnds != 0 && values.Length - done >= 2)
             {
+                // Two at a time: where the next one starts is what the processor waits for.
                 values[done++] = (long)Gather(word & (ends ^ (ends - 1)));
-                at += (BitOperations.TrailingZeroCount(ends) >> 3) + 1;
+                values[done++] = (long)Gather((word & (laterEnds ^ (laterEnds - 1))) >> (BitOperations.TrailingZeroCount(ends) + 1));
+                at += (BitOperations.TrailingZeroCount(laterEnds) >> 3) + 1;
             }
             else values[done++] = DecodeOne(packed, ref at);
         }
         while (done < values.Length) values[done++] = DecodeOne(packed, ref at);
         return at;
+    }
+
+    /// <summary>Decodes one of the numbers.</summary>
+    internal static long Get(ReadOnlySpan<byte> packed, int index)
+    {
+        int at = 0;
+        for (; index > 0; index--)
+            while (packed[at++] >= 0x80)
+            {
+            }
+        return DecodeOne(packed, ref at);
     }
 
     /// <summary>Bytes that a number takes.</summary>

@@ -34,6 +34,8 @@ public readonly ref struct ParsedExample
     /// <exception cref="DataFormatException">There is none.</exception>
     public ReadOnlySpan<byte> GetBytes(int feature, int index = 0)
     {
+        ref readonly FeatureSlot slot = ref _slots[feature];
+        if (slot.HasInOnePiece(FeatureKind.Bytes, index)) return slot.Values(_record);
         if (!Has(feature) && Schema[feature].DefaultBytes is { } values && (uint)index < (uint)values.Length) return values[index];
         return Present(feature).GetBytes(index);
     }
@@ -42,6 +44,8 @@ public readonly ref struct ParsedExample
     /// <exception cref="DataFormatException">There is none.</exception>
     public long GetInt64(int feature, int index = 0)
     {
+        ref readonly FeatureSlot slot = ref _slots[feature];
+        if (slot.HasInOnePiece(FeatureKind.Int64, index)) return slot.PieceInt64(_record, index);
         if (!Has(feature) && Schema[feature].DefaultInt64s is { } values && (uint)index < (uint)values.Length) return values[index];
         return Present(feature).GetInt64(index);
     }
@@ -50,6 +54,8 @@ public readonly ref struct ParsedExample
     /// <exception cref="DataFormatException">There is none.</exception>
     public float GetFloat(int feature, int index = 0)
     {
+        ref readonly FeatureSlot slot = ref _slots[feature];
+        if (slot.HasInOnePiece(FeatureKind.Float, index)) return slot.PieceFloat(_record, index);
         if (!Has(feature) && Schema[feature].DefaultFloats is { } values && (uint)index < (uint)values.Length) return values[index];
         return Present(feature).GetFloat(index);
     }
@@ -59,6 +65,8 @@ public readonly ref struct ParsedExample
     /// <exception cref="DataFormatException">There are more than there is room for.</exception>
     public int CopyFloats(int feature, Span<float> destination)
     {
+        ref readonly FeatureSlot slot = ref _slots[feature];
+        if (slot.FitsInOnePiece(FeatureKind.Float, destination.Length)) return slot.CopyPiece(_record, destination);
         if (Has(feature) || Schema[feature].DefaultFloats is not { } values) return this[feature].CopyFloats(destination);
         values.CopyTo(destination);
         return values.Length;
@@ -69,6 +77,8 @@ public readonly ref struct ParsedExample
     /// <exception cref="DataFormatException">There are more than there is room for.</exception>
     public int CopyInt64s(int feature, Span<long> destination)
     {
+        ref readonly FeatureSlot slot = ref _slots[feature];
+        if (slot.FitsInOnePiece(FeatureKind.Int64, destination.Length)) return slot.CopyPiece(_record, destination);
         if (Has(feature) || Schema[feature].DefaultInt64s is not { } values) return this[feature].CopyInt64s(destination);
         values.CopyTo(destination);
         return values.Length;

@@ -29,7 +29,6 @@ public readonly ref struct SequenceExample
         MapEntries entries = new(record, source, FeatureTags.FeatureLists);
         while (entries.TryNext(out MapEntry entry))
         {
-            Example.CheckKey(record, source, entry);
             foreach (Feature _ in new FeatureList(record, entry, source))
             {
             }

@@ -94,6 +94,61 @@ public sealed class ExampleTests
         string Message(Func<Example, double> read) => Assert.Throws<DataFormatException>(() => read(Example.Parse(output.WrittenSpan, source))).Message;
     }
 
+    // Google's C# reader takes the last value only; a map's entry is a message, and messages given twice are merged.
+    [Fact]
+    public void A_feature_given_in_two_parts_is_one()
+    {
+        byte[] first = new Oracle.Feature { Int64List = new() { Value = { 1, 300 } } }.ToByteArray(), second = new Oracle.Feature { Int64List = new() { Value = { -5 } } }.ToByteArray();
+        byte[] entry = [.. RawExamples.Message(1, "x"u8), .. RawExamples.Message(2, first), .. RawExamples.Message(2, second)];
+        long[] values = new long[3];
+        Assert.Equal(3, Example.Parse(RawExamples.Message(1, RawExamples.Message(1, entry))).CopyInt64s("x"u8, values));
+        Assert.Equal([1, 300, -5], values);
+    }
+
+    [Fact]
+    public void A_list_of_another_kind_replaces_what_came_before()
+    {
+        byte[] int64s = RawExamples.Message(3, RawExamples.Message(1, [1])), floats = RawExamples.Message(2, []);
+        byte[] record = RawExamples.Message(1, RawExamples.Message(1, RawExamples.Message(2, [.. int64s, .. floats, .. int64s, .. int64s])));
+        Assert.Equal(2, Example.Parse(record).Get([]).Count);
+    }
+
+    [Theory]
+    [InlineData("0A", "byte 1: a number is cut off by the end of its message")]
+    [InlineData("0A05", "byte 1: a field of 5 bytes reaches past the end of its message, which has 0 left")]
+    [InlineData("0A030A0261", "byte 3: a field of 2 bytes reaches past the end of its message, which has 1 left")]
+    [InlineData("0AFFFFFFFFFFFFFFFFFF01", "byte 1: a field of 18,446,744,073,709,551,615 bytes reaches past the end")]
+    [InlineData("08FFFFFFFFFFFFFFFFFFFF01", "byte 1: a number does not end after 10 bytes")]
+    [InlineData("00", "byte 0: field number 0, which does not exist")]
+    [InlineData("1C", "byte 1: field 3 has wire type 4, which ends a group that was not begun")]
+    [InlineData("1B", "byte 1: the group of field 3 has no end in its message")]
+    [InlineData("1B24", "byte 2: the group of field 3 ends as field 4")]
+    [InlineData("0D000000", "byte 1: a value of 4 bytes reaches past the end of its message, which has 3 left")]
+    [InlineData("0A050A030A01FF", "byte 6: a name of a feature is not UTF-8")]
+    public void Damage_is_named_with_its_byte(string record, string problem) =>
+        Assert.Contains(problem, Assert.Throws<DataFormatException>(() => { Example.Parse(Convert.FromHexString(record)); }).Message);
+
+    [Fact]
+    public void Groups_nested_without_end_are_refused()
+    {
+        byte[] record = new byte[1_000_000];
+        Array.Fill(record, (byte)0x1b);
+        Assert.Contains("groups are nested more than 100 deep", Assert.Throws<DataFormatException>(() => { Example.Parse(record); }).Message);
+    }
+
+    [Fact]
+    public void Packed_numbers_that_do_not_end_are_refused()
+    {
+        Assert.Contains("byte 10: packed floats take 3 bytes, which is no multiple of 4", Damaged(2, [1, 2, 3]));
+        Assert.Contains("byte 12: a packed integer does not end within ten bytes and its list", Damaged(3, [1, 2, 0x80]));
+        Assert.Contains("byte 11: a packed integer does not end within ten bytes and its list", Damaged(3, [1, .. Enumerable.Repeat((byte)0xff, 10), 1]));
+
+        static string Damaged(uint kind, byte[] packed) => Assert.Throws<DataFormatException>(() =>
+        {
+            Example.Parse(RawExamples.Message(1, RawExamples.Message(1, RawExamples.Message(2, RawExamples.Message(kind, RawExamples.Message(1, packed))))));
+        }).Message;
+    }
+
     private static void Add(ExampleWriter writer, byte[] key, Oracle.Feature feature)
     {
         switch (feature.KindCase)
