@@ -88,38 +88,10 @@ public readonly ref struct Example
         MapEntries entries = new(record, source, mapTag);
         for (int i = 0; i <= MostNamed && entries.TryNext(out MapEntry entry); i++)
         {
-            ReadOnlySpan<byte> name = entry.Key(record);
             names.Append(i == 0 ? "it has " : ", ");
-            names.Append(i == MostNamed ? "..." : $"'{Encoding.UTF8.GetString(name[..Math.Min(name.Length, 100)])}'");
+            names.Append(i == MostNamed ? "..." : $"'{Feature.Name(entry.Key(record))}'");
         }
         string what = mapTag == FeatureTags.Features ? "feature" : "list of features";
-        return WireReader.Error(source, 0, $"there is no {what} '{Encoding.UTF8.GetString(key)}'; {(names.Length == 0 ? "it has none" : names)}");
-    }
-}
-
-/// <summary>Goes through the features of an example.</summary>
-public ref struct FeatureEnumerator
-{
-    private readonly ReadOnlySpan<byte> _record;
-    private readonly SourceLocation _source;
-    private MapEntries _entries;
-    private FeatureSlot _slot;
-
-    internal FeatureEnumerator(ReadOnlySpan<byte> record, scoped in SourceLocation source)
-    {
-        _record = record;
-        _source = source;
-        _entries = new MapEntries(record, source, FeatureTags.Features);
-    }
-
-    /// <summary>The current feature.</summary>
-    public readonly Feature Current => new(_record, _slot, _source);
-
-    /// <summary>Goes on to the next one.</summary>
-    public bool MoveNext()
-    {
-        if (!_entries.TryNext(out MapEntry entry)) return false;
-        _slot = FeatureSlot.Find(_record, _source, entry);
-        return true;
+        return WireReader.Error(source, 0, $"there is no {what} '{Feature.Name(key)}'; {(names.Length == 0 ? "it has none" : names)}");
     }
 }

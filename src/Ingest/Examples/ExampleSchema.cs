@@ -60,7 +60,7 @@ public sealed class ExampleSchema
         while (entries.TryNext(out MapEntry entry))
         {
             int feature = Find(entry.Key(record));
-            if (feature >= 0) slots[feature] = FeatureSlot.Find(record, source, entry);
+            if (feature >= 0) FeatureSlot.Find(record, source, entry, ref slots[feature]);
         }
         for (int i = 0; i < slots.Length; i++)
             if (slots[i].Kind != _features[i].Kind || !_features[i].Fits(slots[i].Count)) CheckUnusual(i, record, slots[i], source);

@@ -65,8 +65,9 @@ public sealed class ExampleWriter
     internal static void AddTo(WireWriter features, ReadOnlySpan<byte> key, scoped in FeatureValues values)
     {
         WireWriter.CheckKey(key);
-        int feature = values.Length;
-        features.WriteHead(FeatureTags.Entry, checked(WireWriter.FieldLength(key.Length) + WireWriter.FieldLength(feature)));
+        int feature = values.Length, entry = checked(WireWriter.FieldLength(key.Length) + WireWriter.FieldLength(feature));
+        features.Reserve(WireWriter.FieldLength(entry));
+        features.WriteHead(FeatureTags.Entry, entry);
         features.WriteField(FeatureTags.Key, key);
         features.WriteHead(FeatureTags.Value, feature);
         values.Write(features);

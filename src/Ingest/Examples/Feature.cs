@@ -10,6 +10,7 @@ namespace DistTrain.Ingest;
 /// </summary>
 public readonly ref struct Feature
 {
+    private const int MostNamed = 100;
     private readonly ReadOnlySpan<byte> _record;
     private readonly FeatureSlot _slot;
     private readonly SourceLocation _source;
@@ -123,7 +124,11 @@ public readonly ref struct Feature
 
     /// <summary>What is wrong with this feature.</summary>
     internal DataFormatException Error(string problem) =>
-        WireReader.Error(_source, _slot.KeyStart, $"feature '{Encoding.UTF8.GetString(Key)}' {problem}");
+        WireReader.Error(_source, _slot.KeyStart, $"feature '{Name(Key)}' {problem}");
+
+    // Names come from the record too: they may be long.
+    internal static string Name(ReadOnlySpan<byte> key) =>
+        key.Length <= MostNamed ? Encoding.UTF8.GetString(key) : $"{Encoding.UTF8.GetString(key[..MostNamed])}... ({key.Length:N0} bytes)";
 
     private FeaturePieces Pieces() => new(_record, _source, _slot);
 
@@ -142,21 +147,4 @@ public readonly ref struct Feature
 
     internal static string Describe(FeatureKind kind, int count) =>
         kind == FeatureKind.None ? "no values" : $"{count:N0} {kind} {(count == 1 ? "value" : "values")}";
-}
-
-/// <summary>The byte strings of a feature, in the record's memory.</summary>
-public ref struct ByteStrings
-{
-    private FeaturePieces _pieces;
-
-    internal ByteStrings(FeaturePieces pieces) => _pieces = pieces;
-
-    /// <summary>The current one.</summary>
-    public readonly ReadOnlySpan<byte> Current => _pieces.Current;
-
-    /// <summary>Goes on to the next one.</summary>
-    public bool MoveNext() => _pieces.MoveNext();
-
-    /// <summary>Itself, for <c>foreach</c>.</summary>
-    public readonly ByteStrings GetEnumerator() => this;
 }

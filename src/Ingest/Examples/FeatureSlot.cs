@@ -50,13 +50,21 @@ public struct FeatureSlot
     /// <summary>Finds the values of the feature in a map's entry.</summary>
     internal static FeatureSlot Find(ReadOnlySpan<byte> record, scoped in SourceLocation source, scoped in MapEntry entry)
     {
-        FeatureSlot slot = new() { KeyStart = entry.KeyStart, KeyLength = entry.KeyLength };
+        FeatureSlot slot = default;
+        Find(record, source, entry, ref slot);
+        return slot;
+    }
+
+    /// <summary>Finds the values of the feature in a map's entry, whatever the slot held.</summary>
+    internal static void Find(ReadOnlySpan<byte> record, scoped in SourceLocation source, scoped in MapEntry entry, ref FeatureSlot slot)
+    {
+        slot = new FeatureSlot { KeyStart = entry.KeyStart, KeyLength = entry.KeyLength };
         if (entry.ValueCount == 1)
         {
             WireReader feature = new(record, source, entry.ValueStart, entry.ValueStart + entry.ValueLength);
             slot.Add(ref feature);
             slot.Contain(FeatureLayout.OneFeature, entry.ValueStart, entry.ValueLength);
-            return slot;
+            return;
         }
         WireReader reader = new(record, source, entry.Start, entry.End);
         while (!reader.AtEnd)
@@ -72,7 +80,6 @@ public struct FeatureSlot
             reader.Leave(outer);
         }
         slot.Contain(FeatureLayout.OneEntry, entry.Start, entry.End - entry.Start);
-        return slot;
     }
 
     /// <summary>Finds the values of a feature that stands alone: a step of a list.</summary>
@@ -126,36 +133,4 @@ public struct FeatureSlot
             : (FeatureLayout.OneList, start, reader.End - start);
         reader.Leave(outer);
     }
-}
-
-/// <summary>How a feature's values lie in a record.</summary>
-internal enum FeatureLayout : byte
-{
-    /// <summary>Nowhere.</summary>
-    None,
-
-    /// <summary>In one piece, as writers make them: packed numbers, a number or a byte string.</summary>
-    OnePiece,
-
-    /// <summary>In the pieces of one list.</summary>
-    OneList,
-
-    /// <summary>In several lists of one feature.</summary>
-    OneFeature,
-
-    /// <summary>In several lists of several features that make one, in a map's entry.</summary>
-    OneEntry,
-
-    /// <summary>In several lists; of which, is not known yet.</summary>
-    Scattered,
-}
-
-/// <summary>Field number times 8 plus wire type, in the messages of <c>feature.proto</c> and <c>example.proto</c>.</summary>
-internal static class FeatureTags
-{
-    internal const uint Features = 0x0a, FeatureLists = 0x12, Entry = 0x0a, Key = 0x0a, Value = 0x12, Step = 0x0a;
-    internal const uint BytesList = 0x0a, FloatList = 0x12, Int64List = 0x1a;
-    internal const uint Values = 0x0a, SingleFloat = 0x0d, SingleInt64 = 0x08;
-
-    internal static uint List(FeatureKind kind) => ((uint)kind << 3) | 2;
 }

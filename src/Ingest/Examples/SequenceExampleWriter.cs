@@ -76,6 +76,7 @@ public sealed class SequenceExampleWriter
     private void AddStep(scoped in FeatureValues values)
     {
         if (_keyLength < 0) throw new InvalidOperationException("a step belongs to a list: call BeginList first");
+        _steps.Reserve(WireWriter.FieldLength(values.Length));
         _steps.WriteHead(FeatureTags.Step, values.Length);
         values.Write(_steps);
     }
@@ -83,7 +84,9 @@ public sealed class SequenceExampleWriter
     private void EndList()
     {
         if (_keyLength < 0) return;
-        _lists.WriteHead(FeatureTags.Entry, checked(WireWriter.FieldLength(_keyLength) + WireWriter.FieldLength(_steps.Length)));
+        int entry = checked(WireWriter.FieldLength(_keyLength) + WireWriter.FieldLength(_steps.Length));
+        _lists.Reserve(WireWriter.FieldLength(entry));
+        _lists.WriteHead(FeatureTags.Entry, entry);
         _lists.WriteField(FeatureTags.Key, _key.AsSpan(0, _keyLength));
         _lists.WriteField(FeatureTags.Value, _steps.Written);
         _steps.Clear();

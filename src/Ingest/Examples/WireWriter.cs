@@ -52,11 +52,18 @@ internal sealed class WireWriter
         if (!Utf8.IsValid(key)) throw new ArgumentException("names of features are UTF-8", nameof(key));
     }
 
+    /// <summary>Makes room for what will be written, so that it is written wholly or not at all.</summary>
+    internal void Reserve(int byteCount)
+    {
+        int length = checked(Length + byteCount);
+        if (length > _bytes.Length) Array.Resize(ref _bytes, (int)Math.Min(Math.Max(length, 2L * _bytes.Length), Array.MaxLength));
+    }
+
     private Span<byte> Take(int byteCount)
     {
-        int start = Length, length = checked(start + byteCount);
-        if (length > _bytes.Length) Array.Resize(ref _bytes, (int)Math.Min(Math.Max(length, 2L * _bytes.Length), Array.MaxLength));
-        Length = length;
-        return _bytes.AsSpan(start, byteCount);
+        Reserve(byteCount);
+        Span<byte> taken = _bytes.AsSpan(Length, byteCount);
+        Length += byteCount;
+        return taken;
     }
 }

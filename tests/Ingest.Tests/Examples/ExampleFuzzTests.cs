@@ -61,6 +61,7 @@ public sealed class ExampleFuzzTests
 
     private static void Compare(byte[] record)
     {
+        CheckAllocation(record);
         Oracle.Example? meant = OracleExamples.ParseExample(record);
         Oracle.Features? found = null;
         try
@@ -73,5 +74,21 @@ public sealed class ExampleFuzzTests
             if (IsStricter(e)) return;
         }
         Assert.Equal(meant is null ? null : meant.Features ?? new(), found);
+    }
+
+    // A record that is refused costs an exception with its trace, whatever lengths it speaks of; another one nothing.
+    private static void CheckAllocation(byte[] record)
+    {
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        bool isRefused = false;
+        try
+        {
+            Example.Parse(record);
+        }
+        catch (DataFormatException)
+        {
+            isRefused = true;
+        }
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, isRefused ? 100_000 : 0);
     }
 }

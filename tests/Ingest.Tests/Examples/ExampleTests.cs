@@ -149,6 +149,23 @@ public sealed class ExampleTests
         }).Message;
     }
 
+    [Fact]
+    public void A_long_name_is_cut_in_messages()
+    {
+        ExampleWriter writer = new();
+        ArrayBufferWriter<byte> output = new();
+        byte[] key = new byte[1_000_000];
+        Array.Fill(key, (byte)'k');
+        writer.Add(key, 1L);
+        writer.WriteTo(output);
+        Assert.InRange(Assert.Throws<DataFormatException>(() => Example.Parse(output.WrittenSpan).Get(key).GetFloat()).Message.Length, 100, 400);
+        Assert.InRange(Assert.Throws<DataFormatException>(() => { Example.Parse(output.WrittenSpan).Get("x"u8); }).Message.Length, 100, 400);
+    }
+
+    [Fact]
+    public void A_name_that_is_not_utf8_is_not_written() =>
+        Assert.Throws<ArgumentException>(() => new ExampleWriter().Add([0xff], 1L));
+
     private static void Add(ExampleWriter writer, byte[] key, Oracle.Feature feature)
     {
         switch (feature.KindCase)
