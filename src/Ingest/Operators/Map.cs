@@ -50,7 +50,7 @@ internal sealed class MapDataset<TIn, TOut>(Dataset<TIn> input, ElementFunction<
     protected internal override IndexedReader<TOut> OpenIndexed(StreamContext context) => new MapReader<TIn, TOut>(input.OpenIndexed(context), function, context);
 }
 
-internal sealed class MapStream<TIn, TOut>(ElementStream<TIn> input, ElementFunction<TIn, TOut> function, StreamContext context) : UnaryStream<TIn, TOut>("Map", input)
+internal sealed class MapStream<TIn, TOut>(ElementStream<TIn> input, ElementFunction<TIn, TOut> function, StreamContext context, string name = "Map") : UnaryStream<TIn, TOut>(name, input)
 {
     private readonly bool _needsContext = function.NeedsContext;
 

@@ -1,0 +1,24 @@
+namespace DistTrain.Ingest;
+
+public abstract partial class Dataset<T>
+{
+    /// <summary>
+    /// Puts every <paramref name="size"/> elements together where their sizes differ: rows are filled up to the longest of their batch, or to fixed extents, with
+    /// a value of the column's; a column of lengths can tell what was there. Each element is measured first, then written straight to where it belongs.
+    /// </summary>
+    /// <param name="size">Rows of a batch.</param>
+    /// <param name="layout">The columns, padded ones made with <see cref="BatchLayout.WithPadded"/>.</param>
+    /// <param name="measure">Tells how large an element is. Borrows it.</param>
+    /// <param name="writer">Writes an element. Borrows it. As the measure, thread-safe if there is to be parallelism.</param>
+    /// <param name="dropRemainder">Leaves the last batch out if it is not full.</param>
+    /// <param name="parallelism">Threads that write batches, each its own; inline by default.</param>
+    public Dataset<TensorBatch> PaddedBatch(int size, BatchLayout layout, BatchMeasure<T> measure, BatchWriter<T> writer, bool dropRemainder = false, Parallelism parallelism = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(size);
+        ArgumentNullException.ThrowIfNull(layout);
+        ArgumentNullException.ThrowIfNull(measure);
+        ArgumentNullException.ThrowIfNull(writer);
+        RowAssembly<T> assembly = new("PaddedBatch", layout, measure, new RowWriter<T>(writer, null));
+        return new TensorBatchDataset<T>("PaddedBatch", this, size, dropRemainder, assembly, parallelism);
+    }
+}
