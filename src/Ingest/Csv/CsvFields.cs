@@ -11,11 +11,21 @@ internal sealed class CsvFields(CsvOptions options)
     private int[] _ends = [];
     private byte[] _scratch = [];
 
+    private string? _file;
+
     /// <summary>The header of the file at hand.</summary>
-    internal CsvHeader Header { get; set; } = null!;
+    internal CsvHeader Header { get; private set; } = null!;
 
     /// <summary>Where the row at hand stands.</summary>
     internal SourceLocation Source { get; private set; }
+
+    /// <summary>The rows that follow are of this file.</summary>
+    internal void GoTo<T>(string file, CsvFunction<T> headers)
+    {
+        if (ReferenceEquals(file, _file)) return;
+        Header = headers.HeaderOf(file);
+        _file = file;
+    }
 
     /// <summary>Splits a row.</summary>
     /// <exception cref="DataFormatException">It has another number of fields than the header, or is no UTF-8.</exception>

@@ -20,6 +20,15 @@ public sealed record CsvOptions
     /// <summary>A longer row is an error: what a quote that is never closed leads to. 16 MiB.</summary>
     public int MaxRowByteCount { get; init; } = 1 << 24;
 
+    /// <summary>How the files are compressed.</summary>
+    public DataCompression Compression { get; init; }
+
+    /// <summary>Reads ahead on a thread of its own; else the thread that takes elements reads too.</summary>
+    public bool ReadAhead { get; init; } = true;
+
+    /// <summary>Threads that split rows and run the parser, which must be thread-safe then; the order of the rows stays. Inline by default.</summary>
+    public Parallelism Parallelism { get; init; }
+
     internal CsvOptions Checked()
     {
         if (Separator is '"' or '\r' or '\n' or > '\x7f') throw new ArgumentException($"the separator is '{Separator}': expected an ASCII character that is neither a quote nor a line end");

@@ -76,6 +76,9 @@ internal static class CsvSplitter
         return count;
     }
 
+    /// <summary>Whether something of the field stands before <paramref name="at"/>: what a quote does not open there.</summary>
+    internal static bool IsInside(ReadOnlySpan<byte> row, int at, byte separator) => at > 0 && row[at - 1] != separator;
+
     /// <summary>Whether a field is written in quotes.</summary>
     internal static bool IsQuoted(ReadOnlySpan<byte> field) => field.Length > 1 && field[0] == Quote;
 

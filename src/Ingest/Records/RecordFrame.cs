@@ -11,6 +11,9 @@ public struct RecordFrame
     /// <summary>Bytes of data.</summary>
     public int DataLength { get; private set; }
 
+    /// <summary>Bytes before the record that belong to none: a header, blank lines. Where the record begins for messages.</summary>
+    public int LeadByteCount { get; private set; }
+
     /// <summary>
     /// Bytes up to the next record. Of a damaged one: how far to go on behind it; may be more than the window holds; 0 if that can't be told and the rest of the
     /// source is lost.
@@ -28,8 +31,9 @@ public struct RecordFrame
 
     /// <summary>A whole record.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public FrameStatus Set(int dataStart, int dataLength, int byteCount)
+    public FrameStatus Set(int dataStart, int dataLength, int byteCount, int leadByteCount = 0)
     {
+        LeadByteCount = leadByteCount;
         DataStart = dataStart;
         DataLength = dataLength;
         ByteCount = byteCount;
@@ -49,6 +53,7 @@ public struct RecordFrame
     /// <param name="byteCount">Where to go on; 0: nowhere.</param>
     public FrameStatus Damage(string problem, long start, long byteCount)
     {
+        LeadByteCount = 0;
         Problem = problem;
         ProblemStart = start;
         ByteCount = byteCount;

@@ -46,7 +46,7 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
             switch (_framing.Read(_window.Span, _offset, _window.IsFinal, ref _frame))
             {
                 case FrameStatus.Complete:
-                    element = _window.Take(_frame, _fileName, _offset, _record);
+                    element = _window.Take(_frame, _fileName, _offset + _frame.LeadByteCount, _record);
                     Pass(_frame.ByteCount);
                     return true;
                 case FrameStatus.NeedsMore:
@@ -153,7 +153,7 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
     private void Note()
     {
         _lastFile = _fileName;
-        _lastOffset = _offset;
+        _lastOffset = _offset + _frame.LeadByteCount;
         _lastRecord = _record;
     }
 

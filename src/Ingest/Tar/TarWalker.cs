@@ -48,6 +48,15 @@ internal ref struct TarWalker(ReadOnlySpan<byte> bytes, bool verify)
 
     internal TarName Name { get; private set; }
 
+    /// <summary>Whether the name and the length of the entry at hand are known; of one that is not wholly there too.</summary>
+    internal bool IsNamed { get; private set; }
+
+    /// <summary>Whether the entry is a file.</summary>
+    internal bool IsFile { get; private set; }
+
+    /// <summary>What the bytes must be for the incomplete entry to be whole.</summary>
+    internal long NeededByteCount { get; private set; }
+
     /// <summary>What is wrong, and where.</summary>
     internal string? Problem { get; private set; }
 
@@ -58,10 +67,11 @@ internal ref struct TarWalker(ReadOnlySpan<byte> bytes, bool verify)
         Start = Position;
         _longName = default;
         _paxSize = -1;
+        IsNamed = false;
         int at = Position;
         while (true)
         {
-            if (_bytes.Length - at < TarHeader.ByteCount) return TarStep.Incomplete;
+            if (_bytes.Length - at < TarHeader.ByteCount) return Need(at + TarHeader.ByteCount);
             TarHeader header = new(_bytes.Slice(at, TarHeader.ByteCount));
             if (header.IsZero) return at == Start ? TarStep.End : Bad(at, "the archive ends behind words on an entry that does not follow: damaged");
             if (verify && !header.IsIntact(out long stored, out long computed)) return Bad(at, $"the header's checksum is {stored}, its bytes add up to {computed}: damaged, or no tar file (is it compressed?)");
@@ -83,11 +93,12 @@ internal ref struct TarWalker(ReadOnlySpan<byte> bytes, bool verify)
         Name = _longName.IsEmpty ? new TarName(header.Prefix, header.Name) : new TarName(default, _longName);
         ContentStart = at + TarHeader.ByteCount;
         ContentLength = size;
+        IsNamed = true;
+        IsFile = type is (byte)'0' or 0 or (byte)'7' && !(_longName.IsEmpty ? header.Name : _longName).EndsWith((byte)'/');
         long end = ContentStart + Padded(size);
-        if (end > _bytes.Length) return TarStep.Incomplete;
+        if (end > _bytes.Length) return Need(end);
         Position = (int)end;
-        bool isFile = type is (byte)'0' or 0 or (byte)'7';
-        return isFile && !(_longName.IsEmpty ? header.Name : _longName).EndsWith((byte)'/') ? TarStep.File : TarStep.Other;
+        return IsFile ? TarStep.File : TarStep.Other;
     }
 
     private TarStep ReadExtension(TarHeader header, ref int at)
@@ -95,7 +106,7 @@ internal ref struct TarWalker(ReadOnlySpan<byte> bytes, bool verify)
         long size = header.Size;
         if (size is < 0 or > MaxExtensionByteCount) return Bad(at, $"a header of type '{(char)header.Type}' says {size:N0} bytes, at most {MaxExtensionByteCount:N0} are read: damaged");
         int start = at + TarHeader.ByteCount;
-        if (start + Padded(size) > _bytes.Length) return TarStep.Incomplete;
+        if (start + Padded(size) > _bytes.Length) return Need(start + Padded(size));
         ReadOnlySpan<byte> content = _bytes.Slice(start, (int)size);
         if (header.Type == 'L') _longName = content.IndexOf((byte)0) is int end and >= 0 ? content[..end] : content;
         string? problem = header.Type is (byte)'x' or (byte)'X' or (byte)'g' ? ReadPax(content, header.Type == 'g') : null;
@@ -130,6 +141,12 @@ internal ref struct TarWalker(ReadOnlySpan<byte> bytes, bool verify)
         if (isPath) _longName = value;
         else if (!Utf8Parser.TryParse(value, out _paxSize, out int used) || used != value.Length || _paxSize < 0) return "a pax header's size is no number: damaged";
         return null;
+    }
+
+    private TarStep Need(long byteCount)
+    {
+        NeededByteCount = byteCount;
+        return TarStep.Incomplete;
     }
 
     private TarStep Bad(int at, string problem)

@@ -54,8 +54,9 @@ public sealed class TarWalkerTests
 
     [Fact]
     public void Names_of_any_length_survive_writing_and_reading() =>
-        Gen.String[Gen.Char["abc/ä"], 1, 300].Where(key => !key.EndsWith('/') && !key.StartsWith('/') && !key.Contains("//")).Sample(key =>
+        Gen.String[Gen.Char["abcä"], 1, 40].Array[1, 8].Sample(parts =>
         {
+            string key = string.Join('/', parts);
             using MemoryStream stream = new();
             using WebSampleWriter writer = new(stream, leaveOpen: true);
             writer.Write(key, new WebPart("x", new byte[] { 1 }));

@@ -1,0 +1,74 @@
+namespace DistTrain.Ingest;
+
+/// <summary>Rows of a CSV file. The byte-order mark, the header and blank lines are no rows.</summary>
+internal readonly struct CsvFraming(byte separator, bool hasHeader, int maxRowByteCount) : IRecordFraming
+{
+    private const byte LineFeed = (byte)'\n', CarriageReturn = (byte)'\r';
+
+    public FrameStatus Read(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame)
+    {
+        int at = 0;
+        if (offset == 0)
+        {
+            if (window.Length < 4 && !isFinal) return frame.Need(4);
+            at = ByteOrderMark.LengthAt(window);
+            if (hasHeader && !TryPassRow(window, isFinal, ref at, ref frame, out FrameStatus status)) return status;
+        }
+        at = PassBlankLines(window, at);
+        if (at == window.Length) return isFinal ? FrameStatus.End : frame.Need(at + 1L);
+        int start = at;
+        return TryPassRow(window, isFinal, ref at, ref frame, out FrameStatus failed) ? frame.Set(start, LengthOf(window[start..at]), at, start) : failed;
+    }
+
+    // Text never begins with the bytes of a compressed file.
+    public bool Recognizes(ReadOnlySpan<byte> start) => false;
+
+    private bool TryPassRow(ReadOnlySpan<byte> window, bool isFinal, ref int at, ref RecordFrame frame, out FrameStatus status)
+    {
+        status = FrameStatus.Complete;
+        if (CsvSplitter.TryFindRow(window[at..], separator, isFinal, out int length, out int consumed, out int problemAt) && length <= maxRowByteCount)
+        {
+            at += consumed;
+            return true;
+        }
+        if (problemAt >= 0)
+        {
+            // The next line is the best guess at where the next row begins.
+            int next = window[(at + problemAt)..].IndexOf(LineFeed);
+            status = frame.Damage(Describe(window[at..], problemAt), at + problemAt, next < 0 ? 0 : at + problemAt + next + 1);
+        }
+        else if (Math.Max(length, window.Length - at) > maxRowByteCount)
+        {
+            status = frame.Damage($"a row of more than {maxRowByteCount:N0} bytes: a quote that is never closed, or raise MaxRowByteCount", at, 0);
+        }
+        else
+        {
+            // Twice as much: a long row is looked at a few times, not once for each piece.
+            status = frame.Need(2L * window.Length + 1);
+        }
+        return false;
+    }
+
+    private string Describe(ReadOnlySpan<byte> row, int problemAt) => row[problemAt] != '"'
+        ? "behind the closing quote of a field comes neither a separator nor a line end: quotes inside a quoted field are to be doubled"
+        : CsvSplitter.IsInside(row, problemAt, separator) ? "a quote inside a field without quotes: the field is to be quoted, and the quote doubled" : "a quoted field that is never closed";
+
+    // Where the line feed is known, what stands before it is the row's, but for one carriage return.
+    private static int LengthOf(ReadOnlySpan<byte> row)
+    {
+        int length = row.Length;
+        if (row[length - 1] == LineFeed) length--;
+        return length > 0 && row[length - 1] == CarriageReturn ? length - 1 : length;
+    }
+
+    private static int PassBlankLines(ReadOnlySpan<byte> window, int at)
+    {
+        while (at < window.Length)
+        {
+            if (window[at] == LineFeed) at++;
+            else if (window[at] == CarriageReturn && at + 1 < window.Length && window[at + 1] == LineFeed) at += 2;
+            else break;
+        }
+        return at;
+    }
+}

@@ -1,0 +1,42 @@
+using System.Text.Unicode;
+
+namespace DistTrain.Ingest;
+
+public static partial class Dataset
+{
+    /// <inheritdoc cref="FromCsv{T}(IEnumerable{string}, CsvRowParser{T}, CsvOptions?)"/>
+    public static Dataset<T> FromCsv<T>(string file, CsvRowParser<T> parse, CsvOptions? options = null) => FromCsv([file], parse, options);
+
+    /// <summary>
+    /// Rows of CSV files (RFC 4180), file after file: quoted fields with separators, quotes and line ends in them, line ends with or without carriage return, a UTF-8
+    /// byte-order mark, a header. Blank lines are no rows. Nothing is allocated for a row but what the parser makes. A row with another number of fields than the
+    /// header, text that is no UTF-8, a quote in the wrong place and a field that is no number are errors naming file, byte, line and column; asking again gives the
+    /// next row.
+    /// </summary>
+    /// <param name="files">Paths or addresses, read when the run comes to them; entries with wildcards as in <see cref="ListFiles(IEnumerable{string}, ulong?)"/>.</param>
+    /// <param name="parse">Makes an element of a row: <c>(in CsvRow row) => new Point(row.GetSingle(0), row.GetSingle(1))</c>.</param>
+    /// <param name="options">How the files are written, which columns are wanted.</param>
+    /// <exception cref="IngestException">A pattern matches nothing.</exception>
+    /// <exception cref="ArgumentException">Options that contradict one another.</exception>
+    public static Dataset<T> FromCsv<T>(IEnumerable<string> files, CsvRowParser<T> parse, CsvOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(parse);
+        CsvOptions settings = (options ?? new CsvOptions()).Checked();
+        CsvFraming framing = new((byte)settings.Separator, settings.HasHeader, settings.MaxRowByteCount);
+        FramedDataset<CsvFraming> rows = new("FromCsv", FileSearch.Resolve("FromCsv", files), framing, settings.Compression, settings.ReadAhead);
+        return new ParsedDataset<T>(rows, context => new CsvFunction<T>(parse, settings, file => ReadFirstRow(file, settings, context)), "FromCsv", settings.Parallelism);
+    }
+
+    private static Record ReadFirstRow(string file, CsvOptions options, StreamContext context)
+    {
+        FramedDataset<CsvFraming> rows = new("FromCsv", [file], new CsvFraming((byte)options.Separator, false, options.MaxRowByteCount), options.Compression, readAhead: false);
+        using ElementStream<Record> stream = rows.Open(context);
+        if (!stream.TryNext(out Record row)) throw new IngestException("FromCsv", -1, new SourceLocation(file), "the file is empty, expected a header");
+        if (Utf8.IsValid(row.Span)) return row;
+        int at = CsvFields.FindInvalid(row.Span);
+        string problem = ByteOrderMark.IsUtf16(row.Span) ? "the file is UTF-16: convert it to UTF-8" : $"no UTF-8 text in the first row: byte 0x{row.Span[at]:x2}";
+        DataFormatException error = new(file, row.Source.Offset + at, problem);
+        row.Dispose();
+        throw error;
+    }
+}
