@@ -24,7 +24,7 @@ internal static class BraceExpansion
     {
         if (!FindGroup(rest, out int open, out int close, out List<string> alternatives))
         {
-            if (names.Count == MaxCount) throw new ArgumentException($"the pattern '{whole}' stands for more than {MaxCount:N0} files");
+            if (names.Count == MaxCount) throw new ArgumentException($"the pattern '{ByteSource.NameOf(whole)}' stands for more than {MaxCount:N0} files");
             names.Add(done + rest);
             return;
         }

@@ -49,6 +49,13 @@ internal static class FileSearch
 
     private static void AddMatches(string operatorName, string pattern, HashSet<string> found)
     {
+        if (HttpByteSource.IsAddress(pattern))
+        {
+            if (pattern.Contains('*', StringComparison.Ordinal))
+                throw new IngestException(operatorName, -1, new SourceLocation(ByteSource.NameOf(pattern)), "a server's files can't be listed: give their addresses, e.g. with {000..015}");
+            found.UnionWith(BraceExpansion.Expand(pattern));
+            return;
+        }
         if (File.Exists(pattern))
         {
             found.Add(pattern);

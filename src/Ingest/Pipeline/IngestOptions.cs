@@ -15,6 +15,9 @@ public sealed record IngestOptions
     /// <summary>Where record indices are kept: a folder, or null for beside each file, falling back to the user's cache folder where that can't be written.</summary>
     public string? IndexFolder { get; init; }
 
+    /// <summary>How files are read over HTTP(S); null for the defaults.</summary>
+    public HttpSourceOptions? Http { get; init; }
+
     /// <summary>How long <c>Dispose</c> waits for functions of the user's that still run on background threads.</summary>
     public TimeSpan StopTimeout { get; init; } = TimeSpan.FromSeconds(30);
 

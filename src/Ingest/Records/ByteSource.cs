@@ -19,10 +19,14 @@ internal static class ByteSource
         {
             null => OpenFile(operatorName, location, options),
             "file" => OpenFile(operatorName, new Uri(location).LocalPath, options),
+            "http" or "https" => OpenAddress(operatorName, location, context),
             _ => throw new IngestException(operatorName, -1, new SourceLocation(location),
                 $"addresses that begin with {scheme}:// can't be read: give a local path (mount the storage) or an address of a kind that can"),
         };
     }
+
+    /// <summary>A location as it may be printed: an address without user, password and query.</summary>
+    internal static string NameOf(string location) => HttpByteSource.IsAddress(location) ? HttpFile.NameOf(location) : location;
 
     /// <summary>Whether a location is a local file, as far as its spelling tells.</summary>
     internal static bool IsLocal(string location) => SchemeOf(location) is null or "file";
@@ -34,6 +38,18 @@ internal static class ByteSource
         foreach (char c in location.AsSpan(0, end))
             if (!char.IsAsciiLetterOrDigit(c) && c is not ('+' or '-' or '.')) return null;
         return location[..end].ToLowerInvariant();
+    }
+
+    private static HttpByteSource OpenAddress(string operatorName, string location, StreamContext context)
+    {
+        try
+        {
+            return new HttpByteSource(location, context.Options.Http);
+        }
+        catch (ArgumentException e)
+        {
+            throw new IngestException(operatorName, -1, new SourceLocation(NameOf(location)), "it is not an http or https address", e);
+        }
     }
 
     private static FileByteSource OpenFile(string operatorName, string path, FileOptions options)

@@ -33,10 +33,10 @@ internal static class Decompression
     }
 
     /// <summary>The content of a compressed file. Disposing the stream leaves the source open.</summary>
-    internal static Stream Open(DataCompression compression, IByteSource source) => compression switch
+    internal static Stream Open(DataCompression compression, IByteSource source, CancellationToken cancellation = default) => compression switch
     {
-        DataCompression.Gzip => new GZipStream(new ByteSourceStream(source), CompressionMode.Decompress),
-        DataCompression.Zlib => new ZLibStream(new ByteSourceStream(source), CompressionMode.Decompress),
+        DataCompression.Gzip => new GZipStream(new ByteSourceStream(source, cancellation), CompressionMode.Decompress),
+        DataCompression.Zlib => new ZLibStream(new ByteSourceStream(source, cancellation), CompressionMode.Decompress),
         _ => throw new ArgumentOutOfRangeException(nameof(compression), compression, "no such compression"),
     };
 

@@ -5,7 +5,7 @@ namespace DistTrain.Ingest;
 /// read is a request of its own. What is lost on the way is asked for again where it broke off. All answers must be of one version of the file. A server that gives
 /// only whole files can be read forward, once. Thread-safe; opens no connection before the first read.
 /// </summary>
-public sealed class HttpByteSource : IDisposable
+public sealed class HttpByteSource : IByteSource
 {
     private readonly Lock _gate = new();
     private readonly HttpFile _file;
@@ -50,7 +50,7 @@ public sealed class HttpByteSource : IDisposable
     /// <returns>How many were copied; 0 only at the end of the file, or if none were wanted.</returns>
     /// <exception cref="RemoteReadException">The bytes can't be had, or the file was changed since the first read.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was set while waiting.</exception>
-    public int Read(long offset, Span<byte> destination, CancellationToken cancellation)
+    public int Read(long offset, Span<byte> destination, CancellationToken cancellation = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         return destination.IsEmpty ? 0 : Contact(offset, cancellation).Read(offset, destination, cancellation);

@@ -26,7 +26,7 @@ internal sealed class FileFeed(FileFeedOptions options, StreamContext context) :
 
     internal override int FileCount => options.Locations.Count;
 
-    internal override string NameOf(int file) => options.Locations[file];
+    internal override string NameOf(int file) => ByteSource.NameOf(options.Locations[file]);
 
     internal override void Seek(int file, long offset) => (_file, _offset) = (file, offset);
 
@@ -88,16 +88,16 @@ internal sealed class FileFeed(FileFeedOptions options, StreamContext context) :
         if (compression == DataCompression.None)
         {
             _length = _source.GetLength(context.Cancellation);
-            if (_offset > _length) throw new DataFormatException(location, _offset, $"the saved position lies behind the end of the file, which has {_length:N0} bytes: the data have changed");
+            if (_offset > _length) throw new DataFormatException(_source.Name, _offset, $"the saved position lies behind the end of the file, which has {_length:N0} bytes: the data have changed");
             return;
         }
-        _content = Decompression.Open(compression, _source);
+        _content = Decompression.Open(compression, _source, context.Cancellation);
         // Compressed data can't be entered in the middle: what lies before the position is decompressed and dropped.
         RentSlab(options.SlabByteCount);
         for (long left = _offset; left > 0;)
         {
             int read = _content.Read(_slab!.Span[..(int)Math.Min(left, _slab.ByteCount)]);
-            if (read == 0) throw new DataFormatException(location, _offset - left, $"the saved position {_offset:N0} lies behind the end of the decompressed data: the data have changed");
+            if (read == 0) throw new DataFormatException(_source.Name, _offset - left, $"the saved position {_offset:N0} lies behind the end of the decompressed data: the data have changed");
             left -= read;
             context.Cancellation.ThrowIfCancellationRequested();
         }
