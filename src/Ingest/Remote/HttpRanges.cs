@@ -1,11 +1,14 @@
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// A file in ranges. Whoever reads it in order has several parts asked for ahead; who reads here and there gets just the bytes that were wanted, by a request of
+/// A file in ranges. Whoever reads on in order has several parts asked for ahead; who reads here and there gets just the bytes that were wanted, by a request of
 /// their own, and the parts ahead stay.
 /// </summary>
 internal sealed class HttpRanges : HttpTransfer
 {
+    // Who has read so much in order is taken to go on; less may be a header here and a record there.
+    private const int LongestGlance = 128 << 10;
+
     private readonly Lock _gate = new();
     private readonly HttpFile _file;
     private readonly HttpPartPool _pool;
@@ -14,7 +17,7 @@ internal sealed class HttpRanges : HttpTransfer
 
     // Side by side, in order; the first is the one in reading.
     private readonly Queue<HttpPart> _parts = new();
-    private long _askedTo, _lastReadEnd;
+    private long _askedTo, _runStart, _runEnd;
 
     /// <param name="file">The file, its version known.</param>
     /// <param name="pool">Where buffers come from.</param>
@@ -26,16 +29,14 @@ internal sealed class HttpRanges : HttpTransfer
         _pool = pool;
         _stop = stop;
         _length = file.Version!.Length!.Value;
-        _askedTo = first.Offset;
-        lock (_gate)
-        {
-            if (first.Offset < _length) Ask(first);
-            else first.Dispose();
-            AskAhead();
-        }
+        _askedTo = _runStart = _runEnd = first.Offset;
+        if (first.Offset < _length) Ask(first);
+        else first.Dispose();
     }
 
     internal override long? Length => _length;
+
+    private bool IsLongRun => _runEnd - _runStart >= Math.Min(LongestGlance, _file.Options.PartByteCount / 2);
 
     internal override int Read(long offset, Span<byte> destination, CancellationToken cancellation)
     {
@@ -75,8 +76,8 @@ internal sealed class HttpRanges : HttpTransfer
         if (read == HttpPart.GivenUp) return read;
         lock (_gate)
         {
-            _lastReadEnd = offset + read;
-            DropBefore(_lastReadEnd);
+            NoteRead(offset, read);
+            DropBefore(_runEnd);
         }
         return read;
     }
@@ -89,7 +90,7 @@ internal sealed class HttpRanges : HttpTransfer
         {
             part.Start();
             int read = part.Read(offset, destination, isWhole: true, cancellation);
-            lock (_gate) _lastReadEnd = offset + Math.Max(read, 0);
+            lock (_gate) NoteRead(offset, Math.Max(read, 0));
             return read;
         }
         finally
@@ -98,7 +99,13 @@ internal sealed class HttpRanges : HttpTransfer
         }
     }
 
-    // The part that holds the byte; new parts if reading goes on where it ended; null if this is a jump.
+    private void NoteRead(long offset, int count)
+    {
+        if (offset != _runEnd) _runStart = offset;
+        _runEnd = offset + count;
+    }
+
+    // The part that holds the byte; new parts if a long run goes on; null if this is a jump.
     private HttpPart? PartAt(long offset)
     {
         foreach (HttpPart part in _parts)
@@ -107,11 +114,11 @@ internal sealed class HttpRanges : HttpTransfer
             DropBefore(offset);
             return part;
         }
-        if (offset != _lastReadEnd) return null;
+        if (offset != _runEnd || !IsLongRun) return null;
         Clear();
         _askedTo = offset;
         AskAhead();
-        return _parts.Peek();
+        return _parts.TryPeek(out HttpPart? first) ? first : null;
     }
 
     private void DropBefore(long offset)
@@ -122,6 +129,7 @@ internal sealed class HttpRanges : HttpTransfer
 
     private void AskAhead()
     {
+        if (!IsLongRun) return;
         while (_parts.Count < _file.Options.PartCount && _askedTo < _length && !_stop.IsCancellationRequested) Ask(null);
     }
 
