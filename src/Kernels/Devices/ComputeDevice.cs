@@ -58,6 +58,12 @@ public abstract unsafe class ComputeDevice : IDisposable
 
     internal abstract void CopyFromHost(ExecutionStream stream, Tensor destination, void* source);
 
+    /// <summary>The same, and may return before the source has been read.</summary>
+    internal virtual void CopyFromHostAsync(ExecutionStream stream, Tensor destination, void* source) => CopyFromHost(stream, destination, source);
+
+    /// <summary>Locks host memory in place for copies of this device; null where that gains nothing.</summary>
+    internal virtual IDisposable? LockPages(nint address, long byteCount) => null;
+
     internal abstract void CopyToHost(ExecutionStream stream, Tensor source, void* destination);
 
     internal abstract void CopyOnDevice(ExecutionStream stream, Tensor source, Tensor destination);

@@ -128,6 +128,24 @@ public sealed unsafe class GpuDevice : ComputeDevice
         }
     }
 
+    internal override void CopyFromHostAsync(ExecutionStream stream, Tensor destination, void* source)
+    {
+        if (destination.ByteCount > 0) View<byte>(destination).CopyFromCPUUnsafeAsync(Native(stream), ref *(byte*)source, destination.ByteCount);
+    }
+
+    internal override IDisposable? LockPages(nint address, long byteCount)
+    {
+        if (Kind != DeviceKind.Cuda) return null;
+        try
+        {
+            return Accelerator.CreatePageLockFromPinned<byte>(address, byteCount);
+        }
+        catch (AcceleratorException failure)
+        {
+            throw new DeviceException($"{Name} can't lock {byteCount:N0} bytes of host memory: {failure.Message}", failure);
+        }
+    }
+
     internal override void CopyToHost(ExecutionStream stream, Tensor source, void* destination)
     {
         ArrayView<byte> view = View<byte>(source);

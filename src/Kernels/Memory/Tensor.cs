@@ -138,6 +138,19 @@ public sealed unsafe class Tensor : IDisposable
         fixed (T* source = elements) Device.CopyFromHost(stream, this, source);
     }
 
+    /// <summary>
+    /// Copies from host memory and may return before it has been read: the memory must stay as it is until the stream has come to this point. From
+    /// <see cref="HostMemory"/> the copy runs beside other work.
+    /// </summary>
+    /// <param name="stream">A stream of this tensor's device.</param>
+    /// <param name="source">Address of as many bytes as the tensor has.</param>
+    public void CopyFromAsync(ExecutionStream stream, nint source)
+    {
+        CheckStream(stream);
+        if (source == 0 && ByteCount > 0) throw new ArgumentException("can't copy from a null pointer", nameof(source));
+        Device.CopyFromHostAsync(stream, this, (void*)source);
+    }
+
     /// <summary>Copies to host memory; waits for the stream.</summary>
     /// <exception cref="ArgumentException">Element type or count differ from the tensor's.</exception>
     public void CopyTo<T>(ExecutionStream stream, Span<T> elements) where T : unmanaged
