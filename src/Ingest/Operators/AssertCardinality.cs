@@ -35,22 +35,31 @@ internal sealed class AssertCardinalityDataset<T>(Dataset<T> input, long count) 
 internal sealed class AssertCardinalityStream<T>(ElementStream<T> input, long count) : UnaryStream<T, T>("AssertCardinality", input)
 {
     private long _taken;
+    private bool _hasFailed;
 
     public override bool TryNext([MaybeNullWhen(false)] out T element)
     {
-        if (Input.TryNext(out element))
+        element = default;
+        if (_hasFailed) return false;
+        // An element that fails is one too.
+        if (_taken < count) _taken++;
+        else _hasFailed = true;
+        if (!Input.TryNext(out element))
         {
-            if (++_taken <= count) return true;
-            Ownership<T>.Release(element);
-            throw Error($"{count} elements were promised, there are more");
+            if (_hasFailed) _hasFailed = false;
+            else _taken--;
+            return _taken == count ? false : throw Fail($"{count} elements were promised, there are {_taken}");
         }
-        return _taken == count ? false : throw Error($"{count} elements were promised, there are {_taken}");
+        if (!_hasFailed) return true;
+        Ownership<T>.Release(element);
+        throw Fail($"{count} elements were promised, there are more");
     }
 
     public override void Save(StateWriter writer)
     {
         writer.WriteOperator(Name);
         writer.WriteInt64(_taken);
+        writer.WriteBoolean(_hasFailed);
         Input.Save(writer);
     }
 
@@ -58,6 +67,14 @@ internal sealed class AssertCardinalityStream<T>(ElementStream<T> input, long co
     {
         reader.ReadOperator(Name);
         _taken = reader.ReadInt64(0, count, "the number of elements taken");
+        _hasFailed = reader.ReadBoolean();
         Input.Restore(reader);
+    }
+
+    // Told once: then this is the end.
+    private IngestException Fail(string problem)
+    {
+        _hasFailed = true;
+        return Error(problem);
     }
 }

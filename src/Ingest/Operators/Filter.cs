@@ -19,10 +19,10 @@ internal sealed class FilterDataset<T>(Dataset<T> input, Func<T, bool> predicate
 
     public override Cardinality Cardinality => input.Cardinality.OrUnknown();
 
-    protected internal override ElementStream<T> Open(StreamContext context) => new FilterStream<T>(input.Open(context), predicate);
+    protected internal override ElementStream<T> Open(StreamContext context) => new FilterStream<T>(input.Open(context), predicate, context);
 }
 
-internal sealed class FilterStream<T>(ElementStream<T> input, Func<T, bool> predicate) : UnaryStream<T, T>("Filter", input)
+internal sealed class FilterStream<T>(ElementStream<T> input, Func<T, bool> predicate, StreamContext context) : UnaryStream<T, T>("Filter", input)
 {
     public override bool TryNext([MaybeNullWhen(false)] out T element)
     {
@@ -43,8 +43,8 @@ internal sealed class FilterStream<T>(ElementStream<T> input, Func<T, bool> pred
         catch (Exception e)
         {
             Ownership<T>.Release(element);
-            if (e is IngestException or OperationCanceledException) throw;
-            throw IngestException.Wrap(Name, Input.ElementIndex, Input.Source, e);
+            if (!IngestException.IsForeign(e, context.Cancellation)) throw;
+            throw IngestException.Wrap(Name, Input.ElementIndex, Input.Source, e, context.Cancellation);
         }
     }
 }

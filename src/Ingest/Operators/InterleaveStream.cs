@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.ExceptionServices;
 
 namespace DistTrain.Ingest;
 
@@ -6,41 +7,57 @@ namespace DistTrain.Ingest;
 /// A cycle of slots, each with the stream of one opened dataset; elements are taken from one slot after the other, a block at a time. A slot whose stream has ended
 /// is filled with the next dataset when its turn comes again. In parallel, each stream runs ahead by itself, and the following datasets wait opened.
 /// </summary>
-internal sealed class InterleaveStream<TIn, TOut>(Dataset<TIn> dataset, Func<TIn, Dataset<TOut>> open, InterleaveOptions options, StreamContext context) : ElementStream<TOut>
+internal sealed partial class InterleaveStream<TIn, TOut> : ElementStream<TOut>
 {
-    private readonly Slot?[] _slots = new Slot?[options.CycleLength];
+    private readonly Dataset<TIn> _dataset;
+    private readonly Func<TIn, Dataset<TOut>> _open;
+    private readonly InterleaveOptions _options;
+    private readonly StreamContext _context;
+    private readonly AnchoredInput<TIn> _input;
+
+    // Only slots whose turn has come once are in the list: the cycle may be longer than there are datasets.
+    private readonly List<Slot?> _slots = [];
     private readonly Queue<Slot> _standby = new();
-    private readonly AnchoredInput<TIn> _input = new(dataset.Open(context));
+    private readonly ReadySignal? _signal;
+    private readonly Func<bool> _isAnyReady;
+    private CancellationTokenRegistration _wakeOnCancel;
     private Stage? _stage;
     private PullGate? _gate;
     private long _taken, _inBlock;
-    private int _current;
+    private int _current, _openCount;
     private bool _isStarted, _isInputEnded, _isDisposed;
 
-    // Position: how many elements the input had given before this slot's. Of a restored slot, which is older than the input now is, the input's state instead.
-    private sealed record Slot(long Position, ElementStream<TOut> Stream, ReadOnlyMemory<byte>? InputState = null);
+    internal InterleaveStream(Dataset<TIn> dataset, Func<TIn, Dataset<TOut>> open, InterleaveOptions options, StreamContext context)
+    {
+        (_dataset, _open, _options, _context) = (dataset, open, options, context);
+        _input = new AnchoredInput<TIn>(dataset.Open(context));
+        _isAnyReady = () => FindReady() >= 0;
+        if (!options.IsOrdered && IsParallel) _signal = new ReadySignal();
+    }
 
     public override long ElementIndex => _taken - 1;
 
-    public override SourceLocation Source => _slots[_current]?.Stream.Source ?? SourceLocation.None;
+    public override SourceLocation Source => SlotAt(_current)?.Stream.Source ?? SourceLocation.None;
 
-    private bool IsParallel => !options.Parallelism.IsInline;
+    private bool IsParallel => !_options.Parallelism.IsInline;
+
+    private bool IsExhausted => _isInputEnded && _standby.Count == 0;
 
     public override bool TryNext([MaybeNullWhen(false)] out TOut element)
     {
         if (!_isStarted) Start();
-        context.Cancellation.ThrowIfCancellationRequested();
-        for (int empty = 0; empty < _slots.Length;)
+        while (true)
         {
-            if (_inBlock >= options.BlockLength || (!options.IsOrdered && !IsReady(_current) && TryFindReady())) Advance();
-            Slot? slot = _slots[_current] ??= OpenNext();
+            _context.Cancellation.ThrowIfCancellationRequested();
+            if (_inBlock >= _options.BlockLength) Advance();
+            if (_signal is not null) MoveToReady();
+            Slot? slot = SlotAt(_current) ?? OpenNext();
             if (slot is null)
             {
-                empty++;
+                if (_openCount == 0) break;
                 Advance();
                 continue;
             }
-            empty = 0;
             if (TryTake(slot, out element)) return true;
             Close();
         }
@@ -50,35 +67,30 @@ internal sealed class InterleaveStream<TIn, TOut>(Dataset<TIn> dataset, Func<TIn
 
     public override void Save(StateWriter writer)
     {
-        if (!options.IsOrdered) throw new NotSupportedException($"{options.Name} with deterministic: false takes elements in an order that can't be found again, so that its position can't be saved");
-        writer.WriteOperator(options.Name);
+        if (!_options.IsOrdered) throw new NotSupportedException($"{_options.Name} with deterministic: false takes elements in an order that can't be found again, so that its position can't be saved");
+        writer.WriteOperator(_options.Name);
+        writer.WriteInt64(_options.CycleLength);
         writer.WriteInt64(_taken);
         writer.WriteInt64(_current);
         writer.WriteInt64(_inBlock);
-        writer.WriteInt64(_slots.Length);
-        foreach (Slot? slot in _slots)
-        {
-            writer.WriteBoolean(slot is not null);
-            if (slot is null) continue;
-            writer.WriteBytes((slot.InputState ?? SaveInput(slot.Position)).Span);
-            slot.Stream.Save(writer);
-        }
+        writer.WriteInt64(_slots.Count);
+        foreach (Slot? slot in _slots) SaveSlot(slot, writer);
         // Datasets that only wait are opened anew.
-        bool isEnded = _isInputEnded && _standby.Count == 0;
-        writer.WriteBoolean(isEnded);
+        writer.WriteBoolean(IsExhausted);
         _input.WritePosition(_standby.TryPeek(out Slot? next) ? next.Position : _input.Taken, writer);
     }
 
     public override void Restore(StateReader reader)
     {
-        reader.ReadOperator(options.Name);
+        reader.ReadOperator(_options.Name);
+        reader.ReadInt64(_options.CycleLength, _options.CycleLength, "the cycle length");
         _taken = reader.ReadInt64(0, long.MaxValue, "the number of elements taken");
-        _current = (int)reader.ReadInt64(0, _slots.Length - 1, "the current slot");
+        _current = (int)reader.ReadInt64(0, _options.CycleLength - 1, "the current slot");
         _inBlock = reader.ReadInt64(0, long.MaxValue, "the place in the block");
-        reader.ReadInt64(_slots.Length, _slots.Length, "the cycle length");
+        long count = reader.ReadInt64(0, _options.CycleLength, "the number of slots");
+        if (_current > count) throw StateReader.Error(0, $"{_options.Name}: slot {_current} is the current one of {count}: damaged");
         CreateStage();
-        for (int i = 0; i < _slots.Length; i++)
-            if (reader.ReadBoolean()) _slots[i] = RestoreSlot(reader);
+        for (long i = 0; i < count; i++) RestoreSlot(reader);
         _isInputEnded = reader.ReadBoolean();
         _input.Restore(reader);
     }
@@ -87,31 +99,30 @@ internal sealed class InterleaveStream<TIn, TOut>(Dataset<TIn> dataset, Func<TIn
     {
         if (_isDisposed) return;
         _isDisposed = true;
-        context.Cancel();
-        foreach (Slot? slot in _slots) slot?.Stream.Dispose();
-        foreach (Slot slot in _standby) slot.Stream.Dispose();
-        _input.Dispose();
-        if (_stage is not null) context.Meter.Remove(_stage);
-        context.Dispose();
+        _context.Cancel();
+        _wakeOnCancel.Dispose();
+        try
+        {
+            Disposal.DisposeAll([.. _slots.Select(s => s?.Stream), .. _standby.Select(s => s.Stream), _input]);
+        }
+        finally
+        {
+            if (_stage is not null) _context.Meter.Remove(_stage);
+            _context.Dispose();
+        }
     }
 
     private void Start()
     {
         _isStarted = true;
-        _input.Start();
+        if (_options.IsOrdered) _input.Start();
         CreateStage();
+        if (_signal is not null) _wakeOnCancel = _context.Cancellation.UnsafeRegister(static signal => ((ReadySignal)signal!).Set(), _signal);
         foreach (Slot? slot in _slots) (slot?.Stream as AsyncStream<TOut, TOut>)?.Start();
         if (IsParallel) FillStandby();
     }
 
-    private void CreateStage()
-    {
-        if (!IsParallel || _stage is not null) return;
-        _stage = new Stage(options.Name, options.Parallelism, BufferSize.Of((int)Math.Max(2, Math.Min(64, options.BlockLength))), options.CycleLength);
-        _gate = new PullGate(_stage.Parallelism);
-        _stage.Changed = () => _gate.Limit = _stage.Parallelism;
-        context.Meter.Add(_stage);
-    }
+    private Slot? SlotAt(int place) => place < _slots.Count ? _slots[place] : null;
 
     private bool TryTake(Slot slot, [MaybeNullWhen(false)] out TOut element)
     {
@@ -134,9 +145,11 @@ internal sealed class InterleaveStream<TIn, TOut>(Dataset<TIn> dataset, Func<TIn
 
     private void Close()
     {
-        _slots[_current]!.Stream.Dispose();
+        Slot slot = _slots[_current]!;
         _slots[_current] = null;
+        _openCount--;
         Advance();
+        slot.Stream.Dispose();
         if (IsParallel) FillStandby();
         ForgetInput();
     }
@@ -144,88 +157,35 @@ internal sealed class InterleaveStream<TIn, TOut>(Dataset<TIn> dataset, Func<TIn
     private void Advance()
     {
         _inBlock = 0;
-        _current = (_current + 1) % _slots.Length;
+        _current++;
+        if (_current >= _options.CycleLength || _current > _slots.Count || (_current == _slots.Count && IsExhausted)) _current = 0;
     }
 
-    private bool IsReady(int place) => _slots[place] is not { Stream: AsyncStream<TOut, TOut> stream } || stream.IsAnythingReady;
+    private bool IsReady(int place) => SlotAt(place) is { } slot ? (slot.Stream as AsyncStream<TOut, TOut>)!.IsAnythingReady : !IsExhausted;
 
-    private bool TryFindReady()
+    // The next slot, from the current one on, from which something can be taken without waiting; -1: none.
+    private int FindReady()
     {
-        for (int i = 1; i < _slots.Length; i++)
+        int count = Math.Min(_options.CycleLength, _slots.Count + 1);
+        for (int i = 0; i < count; i++)
         {
-            int place = (_current + i) % _slots.Length;
-            if (_slots[place] is null || !IsReady(place)) continue;
-            _current = (place + _slots.Length - 1) % _slots.Length;
-            return true;
+            int place = (_current + i) % count;
+            if (IsReady(place)) return place;
         }
-        return false;
+        return -1;
     }
 
-    private Slot? OpenNext()
+    private void MoveToReady()
     {
-        if (!_standby.TryDequeue(out Slot? slot)) slot = OpenFromInput();
-        if (IsParallel) FillStandby();
-        return slot;
-    }
-
-    // As many wait as are read at a time, so that one that ends is followed by one that is there.
-    private void FillStandby()
-    {
-        int empty = _slots.Count(slot => slot is null);
-        int wanted = empty + Math.Min(_stage!.Parallelism, _slots.Length);
-        while (_standby.Count < wanted && OpenFromInput() is { } slot)
+        int place = FindReady();
+        if (place < 0 && _openCount > 0)
         {
-            (slot.Stream as AsyncStream<TOut, TOut>)!.Start();
-            _standby.Enqueue(slot);
+            _signal!.Wait(_isAnyReady, _context.Cancellation);
+            place = FindReady();
         }
-    }
-
-    private Slot? OpenFromInput()
-    {
-        if (_isInputEnded) return null;
-        long position = _input.Taken;
-        if (_input.TryNext(out TIn? element)) return new Slot(position, OpenStream(element, _input.Stream));
-        _isInputEnded = true;
-        return null;
-    }
-
-    private ElementStream<TOut> OpenStream(TIn element, ElementStream<TIn> input)
-    {
-        try
-        {
-            Dataset<TOut> opened = open(element) ?? throw new InvalidOperationException("the function gave no dataset");
-            if (!IsParallel) return opened.Open(context);
-            StreamContext own = context.CreateStoppable();
-            Stage inner = new($"{options.Name} input", Parallelism.Of(1), BufferSize.Of(_stage!.BufferSize), maxParallelism: 1) { Whole = _stage };
-            return new AsyncStream<TOut, TOut>(own, opened.Open(own), IdentityFunction<TOut>.Instance, inner, new AsyncOptions(IsOrdered: true, _gate));
-        }
-        catch (Exception e) when (e is not (IngestException or OperationCanceledException))
-        {
-            throw IngestException.Wrap(options.Name, input.ElementIndex, input.Source, e);
-        }
-        finally
-        {
-            Ownership<TIn>.Release(element);
-        }
-    }
-
-    // The element the slot was opened with is read once more, from a second stream over the input.
-    private Slot RestoreSlot(StateReader reader)
-    {
-        ReadOnlyMemory<byte> state = reader.ReadBytes();
-        using AnchoredInput<TIn> input = new(dataset.Open(context));
-        input.Restore(new StateReader(state));
-        if (!input.TryNext(out TIn? element)) throw StateReader.Error(0, $"{options.Name}: an element that had been opened is not there any more: the data have changed");
-        ElementStream<TOut> stream = OpenStream(element, input.Stream);
-        stream.Restore(reader);
-        return new Slot(long.MaxValue, stream, state);
-    }
-
-    private ReadOnlyMemory<byte> SaveInput(long position)
-    {
-        StateWriter writer = new();
-        _input.WritePosition(position, writer);
-        return writer.Written;
+        if (place < 0 || place == _current) return;
+        _current = place;
+        _inBlock = 0;
     }
 
     private void ForgetInput()

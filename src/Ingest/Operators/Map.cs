@@ -70,18 +70,32 @@ internal sealed class MapStream<TIn, TOut>(ElementStream<TIn> input, ElementFunc
             element = function.Apply(taken, _needsContext ? new ElementContext(context.Epoch, Input.ElementIndex, context.Cancellation) : default);
             return true;
         }
-        catch (Exception e) when (e is not (IngestException or OperationCanceledException))
+        catch (Exception e) when (IngestException.IsForeign(e, context.Cancellation))
         {
-            throw IngestException.Wrap(Name, Input.ElementIndex, Input.Source, e);
+            throw IngestException.Wrap(Name, Input.ElementIndex, Input.Source, e, context.Cancellation);
         }
     }
 
     public override long Skip(long count) => Input.Skip(count);
 
+    // The same with and without threads, so that one can be gone on with as the other.
+    public override void Save(StateWriter writer)
+    {
+        writer.WriteOperator(Name);
+        AnchoredInput<TIn>.WriteNow(Input, writer);
+    }
+
     public override void SaveAt(long taken, StateWriter writer)
     {
         writer.WriteOperator(Name);
+        writer.WriteBoolean(true);
         Input.SaveAt(taken, writer);
+    }
+
+    public override void Restore(StateReader reader)
+    {
+        reader.ReadOperator(Name);
+        AnchoredInput<TIn>.RestoreNow(Input, reader);
     }
 }
 
@@ -96,9 +110,9 @@ internal sealed class MapReader<TIn, TOut>(IndexedReader<TIn> input, ElementFunc
         {
             return function.Apply(taken, new ElementContext(context.Epoch, input.IndexAt(position), context.Cancellation));
         }
-        catch (Exception e) when (e is not (IngestException or OperationCanceledException))
+        catch (Exception e) when (IngestException.IsForeign(e, context.Cancellation))
         {
-            throw IngestException.Wrap("Map", input.IndexAt(position), input.SourceAt(position), e);
+            throw IngestException.Wrap("Map", input.IndexAt(position), input.SourceAt(position), e, context.Cancellation);
         }
     }
 

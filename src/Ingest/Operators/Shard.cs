@@ -42,11 +42,11 @@ internal sealed class ShardReader<T>(IndexedReader<T> input, int rank, int world
     public override SourceLocation SourceAt(long position) => input.SourceAt(Own(position));
 
     // Ranks go on together: when one has taken p elements, the first p * worldSize of all are done.
-    public override long ToGlobal(long position) => input.ToGlobal(Math.Min(position * worldSize, input.Count));
+    public override long ToGlobal(long position) => input.ToGlobal(position > input.Count / worldSize ? input.Count : position * worldSize);
 
     public override long FromGlobal(long global) => CountOf(input.FromGlobal(global), rank, worldSize);
 
-    internal static long CountOf(long count, int rank, int worldSize) => (Math.Max(0, count - rank) + worldSize - 1) / worldSize;
+    internal static long CountOf(long count, int rank, int worldSize) => count <= rank ? 0 : ((count - 1 - rank) / worldSize) + 1;
 
     protected override void Dispose(bool disposing)
     {
@@ -65,9 +65,12 @@ internal sealed class ShardStream<T>(ElementStream<T> input, int rank, int world
     public override bool TryNext([MaybeNullWhen(false)] out T element)
     {
         element = default;
-        if (Input.Skip(_ahead) < _ahead) return false;
+        if (!Input.TryPass(ref _ahead)) return false;
+        // An own element that fails has had its turn.
         _ahead = worldSize - 1;
-        return Input.TryNext(out element);
+        if (Input.TryNext(out element)) return true;
+        _ahead = 0;
+        return false;
     }
 
     public override void Save(StateWriter writer)

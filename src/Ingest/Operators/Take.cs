@@ -97,29 +97,29 @@ internal sealed class SkipDataset<T>(Dataset<T> input, long count) : Dataset<T>
 
 internal sealed class SkipStream<T>(ElementStream<T> input, long count) : UnaryStream<T, T>("Skip", input)
 {
-    private bool _isSkipped;
+    private readonly long _count = count;
+
+    // Elements still to be passed over.
+    private long _ahead = count;
 
     public override bool TryNext([MaybeNullWhen(false)] out T element)
     {
-        if (!_isSkipped)
-        {
-            _isSkipped = true;
-            Input.Skip(count);
-        }
-        return Input.TryNext(out element);
+        if (_ahead == 0 || Input.TryPass(ref _ahead)) return Input.TryNext(out element);
+        element = default;
+        return false;
     }
 
     public override void Save(StateWriter writer)
     {
         writer.WriteOperator(Name);
-        writer.WriteBoolean(_isSkipped);
+        writer.WriteInt64(_ahead);
         Input.Save(writer);
     }
 
     public override void Restore(StateReader reader)
     {
         reader.ReadOperator(Name);
-        _isSkipped = reader.ReadBoolean();
+        _ahead = reader.ReadInt64(0, _count, "the number of elements to pass over");
         Input.Restore(reader);
     }
 }

@@ -1,11 +1,12 @@
 using System.Diagnostics;
+using System.Numerics;
 
 namespace DistTrain.Ingest;
 
 /// <content>What the threads do.</content>
 internal sealed partial class AsyncStream<TIn, TOut>
 {
-    private const int LongestRun = 64;
+    private const int LongestRun = 64, SpinCount = 30;
 
     // Of cheap and small elements many may be ready beyond what was asked for: else most of the time goes into waking threads.
     private const int SmallElementFactor = 32;
@@ -14,21 +15,12 @@ internal sealed partial class AsyncStream<TIn, TOut>
     // Elements below this cost are moved in runs of about this length.
     private static readonly double s_cheapTicks = Stopwatch.Frequency / 50_000.0;
 
-    private struct Job
-    {
-        internal TIn? Input;
-        internal TOut? Output;
-        internal Exception? Error;
-        internal long Index;
-        internal SourceLocation Source;
-    }
-
     /// <summary>Starts the threads before the first element is asked for. The consumer's.</summary>
     internal void Start()
     {
         if (_isStarted) return;
         _isStarted = true;
-        _input.Start();
+        if (_options.IsOrdered) _input.Start();
         _wakeOnCancel = _context.Cancellation.UnsafeRegister(static stream => ((AsyncStream<TIn, TOut>)stream!).Wake(), this);
         _stage.Changed = StartThreads;
         StartThreads();
@@ -37,6 +29,7 @@ internal sealed partial class AsyncStream<TIn, TOut>
     private void Wake()
     {
         lock (_lock) Monitor.PulseAll(_lock);
+        _options.Signal?.Set();
     }
 
     // Threads beyond the stage's number end by themselves; missing ones are started here.
@@ -53,24 +46,27 @@ internal sealed partial class AsyncStream<TIn, TOut>
                 if (_threads[i] is not null) continue;
                 int number = i;
                 Thread thread = new(() => Run(number)) { IsBackground = true, Name = $"{_stage.Name} {number}" };
+                try
+                {
+                    thread.Start();
+                }
+                catch (Exception e) when (_alive > 0 && e is OutOfMemoryException or ThreadStartException)
+                {
+                    // The system gives no more threads: those that are there do the work.
+                    return;
+                }
                 _threads[i] = thread;
-                thread.Start();
+                _alive++;
             }
         }
     }
 
     private void Run(int number)
     {
-        Job[] jobs = new Job[LongestRun];
         try
         {
-            while (Pull(number, jobs, out long place, out double serialTicks) is var count and > 0)
-            {
-                long began = Stopwatch.GetTimestamp(), waited = WaitClock.Ticks;
-                for (int i = 0; i < count; i++) Apply(ref jobs[i]);
-                double ticks = Stopwatch.GetTimestamp() - began - (WaitClock.Ticks - waited);
-                Publish(jobs.AsSpan(0, count), place, serialTicks / count, ticks / count);
-            }
+            Job[] jobs = new Job[LongestRun];
+            while (TryTakeRun(number, jobs, out Span<Job> run, out long place, out double serialTicks)) WorkOn(run, place, serialTicks);
         }
         catch (OperationCanceledException) when (_context.Cancellation.IsCancellationRequested)
         {
@@ -80,129 +76,93 @@ internal sealed partial class AsyncStream<TIn, TOut>
         {
             lock (_lock) _failure ??= e;
         }
-        finally
+        EndThread(number);
+    }
+
+    private void EndThread(int number)
+    {
+        bool isLast;
+        lock (_lock)
         {
-            lock (_lock)
-            {
-                _threads[number] = null;
-                WakeConsumer();
-                Monitor.PulseAll(_lock);
-            }
+            // Another one may have been started in its place already.
+            if (_threads[number] == Thread.CurrentThread) _threads[number] = null;
+            _alive--;
+            isLast = _isAbandoned && _alive == 0;
+            WakeConsumer();
+            Monitor.PulseAll(_lock);
+        }
+        if (!isLast) return;
+        try
+        {
+            ReleaseAll();
+        }
+        catch (Exception)
+        {
+            // The pipeline was disposed long ago, with an error: nobody is left to be told.
         }
     }
 
-    /// <summary>Takes a run of elements from the input; 0 when this thread has to end.</summary>
-    private int Pull(int number, Job[] jobs, out long place, out double serialTicks)
+    private void WorkOn(Span<Job> run, long place, double serialTicks)
     {
+        long began = Stopwatch.GetTimestamp(), waited = WaitClock.Ticks;
+        double bytes = 0;
+        for (int i = 0; i < run.Length; i++)
+        {
+            Apply(ref run[i]);
+            if (i == 0 && run[0].Error is null) bytes = ElementSize<TOut>.Of(run[0].Output!);
+            Publish(run[i], place + i);
+        }
+        double ticks = Stopwatch.GetTimestamp() - began - (WaitClock.Ticks - waited);
+        FinishRun(run.Length, serialTicks / run.Length, ticks / run.Length, bytes);
+        run.Clear();
+    }
+
+    // A single thread hands on each element as it takes it: the next one may be long in coming.
+    private int PullAndWork(Job[] jobs, int most, out bool isEnded)
+    {
+        ref Job job = ref jobs[0];
+        double bytes = 0;
         int count = 0;
-        bool isEnded = false;
-        serialTicks = 0;
-        if (!ClaimInput(number, out place, out int most)) return 0;
-        try
+        isEnded = false;
+        long began = Stopwatch.GetTimestamp(), waited = WaitClock.Ticks, pulled = began, pullWaited = waited;
+        while (count < most && _stage.Parallelism == 1 && !_context.Cancellation.IsCancellationRequested)
         {
-            _options.Gate?.Enter(_context.Cancellation);
-            try
-            {
-                (count, isEnded, serialTicks) = PullRun(jobs, most);
-            }
-            finally
-            {
-                _options.Gate?.Exit();
-            }
+            isEnded = !PullOne(ref job);
+            if (isEnded) break;
+            // How the time is divided is measured at the first element.
+            if (count == 0) (pulled, pullWaited) = (Stopwatch.GetTimestamp(), WaitClock.Ticks);
+            Volatile.Write(ref _claimed, _claimed + 1);
+            Apply(ref job);
+            if (count == 0 && job.Error is null) bytes = ElementSize<TOut>.Of(job.Output!);
+            Publish(job, _claimed - 1);
+            if (BitOperations.IsPow2(++count) && IsSlow(began)) break;
         }
-        finally
-        {
-            ReturnInput(count, isEnded);
-        }
+        if (count == 0) return 0;
+        double serial = pulled - began - (pullWaited - waited), ticks = (Stopwatch.GetTimestamp() - began - (WaitClock.Ticks - waited)) / (double)count;
+        FinishRun(count, Math.Min(serial, ticks), Math.Max(0, ticks - serial), bytes);
+        job = default;
         return count;
     }
 
-    private bool ClaimInput(int number, out long place, out int most)
-    {
-        lock (_lock)
-        {
-            while (true)
-            {
-                place = _claimed;
-                most = 0;
-                if (_isStopped || _isInputEnded || number >= _stage.Parallelism || _context.Cancellation.IsCancellationRequested) return false;
-                long space = FreePlaces();
-                if (!_isPulling && space > 0)
-                {
-                    _isPulling = true;
-                    most = (int)Math.Min(space, RunLength());
-                    return true;
-                }
-                WaitForSpace(space);
-            }
-        }
-    }
-
-    private long FreePlaces() => Math.Min(Limit, _ring.Length) - (_claimed - Volatile.Read(ref _head));
-
-    // The consumer moves the head without the lock: it must see that somebody waits, or this thread the new head.
-    private void WaitForSpace(long space)
-    {
-        if (space > 0)
-        {
-            Monitor.Wait(_lock);
-            return;
-        }
-        _spaceWaiters++;
-        Interlocked.MemoryBarrier();
-        if (FreePlaces() <= 0) Monitor.Wait(_lock);
-        _spaceWaiters--;
-    }
-
-    // Long enough to make locks cheap, short enough that other threads get their share and the consumer does not wait.
-    private int RunLength()
-    {
-        if (_stage.ElementCount == 0) return 1;
-        double ticks = _stage.SerialTicks + _stage.ParallelTicks;
-        return ticks <= 0 ? LongestRun : (int)Math.Clamp(s_cheapTicks / ticks, 1, LongestRun);
-    }
-
-    private (int Count, bool IsEnded, double Ticks) PullRun(Job[] jobs, int most)
-    {
-        long began = Stopwatch.GetTimestamp(), waited = WaitClock.Ticks;
-        int count = 0;
-        bool isEnded = false;
-        while (count < most && !isEnded)
-        {
-            isEnded = !PullOne(ref jobs[count]);
-            if (!isEnded) count++;
-            // An input that is slow now must not hold back what is there already.
-            if (System.Numerics.BitOperations.IsPow2(count) && Stopwatch.GetTimestamp() - began > s_cheapTicks) break;
-        }
-        return (count, isEnded, Stopwatch.GetTimestamp() - began - (WaitClock.Ticks - waited));
-    }
+    private static bool IsSlow(long began) => Stopwatch.GetTimestamp() - began > s_cheapTicks;
 
     private bool PullOne(ref Job job)
     {
         job = default;
+        bool isThere = false;
         try
         {
-            if (!_input.TryNext(out job.Input)) return false;
+            isThere = _input.TryNext(out job.Input);
+            if (!isThere) return false;
+            job.Index = _input.Stream.ElementIndex;
+            job.Source = _input.Stream.Source;
         }
         catch (Exception e)
         {
-            job.Error = e;
+            if (isThere) Ownership<TIn>.Release(job.Input);
+            job = new Job { Error = e, Index = -1 };
         }
-        job.Index = _input.Stream.ElementIndex;
-        job.Source = _input.Stream.Source;
         return true;
-    }
-
-    private void ReturnInput(int count, bool isEnded)
-    {
-        lock (_lock)
-        {
-            _claimed += count;
-            _isPulling = false;
-            _isInputEnded |= isEnded;
-            if (isEnded) WakeConsumer();
-            Monitor.PulseAll(_lock);
-        }
     }
 
     private void Apply(ref Job job)
@@ -210,40 +170,61 @@ internal sealed partial class AsyncStream<TIn, TOut>
         if (job.Error is not null) return;
         try
         {
+            if (_context.Cancellation.IsCancellationRequested) GiveUp(job.Input);
             job.Output = _function.Apply(job.Input!, new ElementContext(_context.Epoch, job.Index, _context.Cancellation));
         }
         catch (Exception e)
         {
-            job.Error = IngestException.Wrap(_stage.Name, job.Index, job.Source, e);
+            job.Error = IngestException.Wrap(_stage.Name, job.Index, job.Source, e, _context.Cancellation);
         }
         job.Input = default;
     }
 
-    private void Publish(Span<Job> jobs, long place, double serialTicks, double parallelTicks)
+    private void GiveUp(in TIn? input)
+    {
+        Ownership<TIn>.Release(input);
+        _context.Cancellation.ThrowIfCancellationRequested();
+    }
+
+    private void Publish(in Job job, long place)
+    {
+        if (!_options.IsOrdered) place = Interlocked.Increment(ref _published) - 1;
+        ref ResultRing<TOut>.Entry entry = ref _ring[place];
+        (entry.Value, entry.Error, entry.Index, entry.Source) = (job.Output, job.Error, job.Index, job.Source);
+        Volatile.Write(ref entry.Stamp, place + 1);
+    }
+
+    private void FinishRun(int count, double serialTicks, double parallelTicks, double elementBytes)
     {
         lock (_lock)
         {
-            if (!_options.IsOrdered) place = _published;
-            _published += jobs.Length;
-            foreach (ref Job job in jobs)
-            {
-                ref Entry entry = ref _ring[place & (_ring.Length - 1)];
-                (entry.Value, entry.Error, entry.Index, entry.Source) = (job.Output, job.Error, job.Index, job.Source);
-                Volatile.Write(ref entry.Stamp, ++place);
-            }
-            _stage.ElementCount += jobs.Length;
-            _stage.Buffered = (int)(_published - Volatile.Read(ref _head));
-            _stage.RecordWork(serialTicks, parallelTicks, jobs[0].Error is null ? ElementSize<TOut>.Of(jobs[0].Output!) : 0);
+            _finished += count;
+            _stage.ElementCount += count;
+            _stage.Buffered = (int)Math.Max(0, _finished - Volatile.Read(ref _head));
+            _stage.RecordWork(serialTicks, parallelTicks, elementBytes);
             _bufferFactor = _options.MayBufferMore && IsCheap && _stage.ElementBytes * SmallElementFactor * _stage.Parallelism <= SmallElementBytes ? SmallElementFactor : 1;
-            if (_isConsumerWaiting && IsReady(Volatile.Read(ref _head))) WakeConsumer();
+            if (_isConsumerWaiting && _ring.IsReady(Volatile.Read(ref _head))) WakeConsumer();
         }
-        jobs.Clear();
+        _options.Signal?.Set();
     }
 
     private void WakeConsumer()
     {
-        if (!_isConsumerWaiting) return;
-        _isConsumerWaiting = false;
-        _consumerGate.Release();
+        if (_isConsumerWaiting)
+        {
+            _isConsumerWaiting = false;
+            _consumerGate.Release();
+        }
+        if (_isInputEnded || _failure is not null) _options.Signal?.Set();
+    }
+
+    // An element on its way through a thread.
+    private struct Job
+    {
+        internal TIn? Input;
+        internal TOut? Output;
+        internal Exception? Error;
+        internal long Index;
+        internal SourceLocation Source;
     }
 }

@@ -8,17 +8,18 @@ namespace DistTrain.Ingest;
 /// <param name="IsOrdered">Elements leave in the order in which they came.</param>
 /// <param name="Gate">Limits how many streams may take from their inputs at a time; null: no limit.</param>
 /// <param name="MayBufferMore">More elements than asked for may be ready if they are cheap and small: where the user gave threads, not a buffer.</param>
-internal readonly record struct AsyncOptions(bool IsOrdered, PullGate? Gate = null, bool MayBufferMore = false);
+/// <param name="Signal">Told when something has become ready, for a consumer that waits for one of several streams.</param>
+internal readonly record struct AsyncOptions(bool IsOrdered, PullGate? Gate = null, bool MayBufferMore = false, ReadySignal? Signal = null);
 
 /// <summary>
 /// Takes elements from its input and applies a function to them on threads of its own, ahead of the consumer. One thread at a time takes from the input, which
 /// gives each element its place; the work on elements goes side by side; a ring holds the results until the consumer comes to them. Cheap elements are
-/// moved in runs, so that locks cost little.
+/// moved in runs, so that locks and waking cost little; none of a run is held back by a later one that takes long.
 /// </summary>
 internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
 {
-    /// <summary>What tuning stops at: work that waits rather than computes may well use many more threads than there are processors.</summary>
-    internal static int MaxParallelism => Math.Max(64, 4 * Environment.ProcessorCount);
+    // How long the consumer sleeps at most before it looks by itself: it is woken when a run is over, and a run can get stuck in the middle.
+    private const int ShortestSleepMilliseconds = 1, LongestSleepMilliseconds = 64;
 
     private readonly StreamContext _context;
     private readonly AnchoredInput<TIn> _input;
@@ -26,17 +27,22 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     private readonly Stage _stage;
     private readonly AsyncOptions _options;
     private readonly bool _isSeekable;
+    private readonly ResultRing<TOut> _ring = new();
 
     // Guards everything below but what only the consumer touches. Threads of this stream wait on it; the consumer waits at its own gate.
     private readonly object _lock = new();
     private readonly SemaphoreSlim _consumerGate = new(0);
     private readonly List<Thread?> _threads = [];
     private CancellationTokenRegistration _wakeOnCancel;
-    private Entry[] _ring;
-    private long _head, _claimed, _published;
-    private int _spaceWaiters, _bufferFactor = 1;
-    private bool _isStarted, _isPulling, _isInputEnded, _isStopped, _isConsumerWaiting, _isDisposed;
+
+    // Places: the consumer's next one, the end of what was taken from the input, what was finished, what was given a place out of order.
+    private long _head, _claimed, _finished, _published;
+    private int _spaceWaiters, _bufferFactor = 1, _alive;
+    private bool _isStarted, _isPulling, _isInputEnded, _isStopped, _isConsumerWaiting, _isDisposed, _isAbandoned;
     private Exception? _failure;
+
+    // Elements of the input passed over before the threads began.
+    private long _passed;
 
     // Of the element last delivered; the consumer's.
     private long _index = -1;
@@ -49,10 +55,13 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         _isSeekable = input.IsSeekable && options.IsOrdered;
         _function = function;
         _stage = stage;
-        _options = options;
-        _ring = new Entry[RingLength];
+        // What elements own may be scarce: slabs, pinned memory.
+        _options = options with { MayBufferMore = options.MayBufferMore && !Ownership<TIn>.IsCertain && !Ownership<TOut>.IsCertain };
         if (stage.Whole is null) context.Meter.Add(stage);
     }
+
+    /// <summary>What tuning stops at: work that waits rather than computes may well use many more threads than there are processors.</summary>
+    internal static int MaxParallelism => Math.Max(64, 4 * Environment.ProcessorCount);
 
     public override long ElementIndex => _index;
 
@@ -63,22 +72,22 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     public override long Extent => _input.Stream.Extent;
 
     /// <summary>Whether an element, an error or the end is there without waiting.</summary>
-    internal bool IsAnythingReady => IsReady(_head) || Volatile.Read(ref _failure) is not null || (Volatile.Read(ref _isInputEnded) && _head == Volatile.Read(ref _claimed));
+    internal bool IsAnythingReady => _ring.IsReady(_head) || Volatile.Read(ref _failure) is not null || (Volatile.Read(ref _isInputEnded) && _head == Volatile.Read(ref _claimed));
 
-    private int Limit => Math.Max(_stage.BufferSize, _stage.BufferPerThread * _stage.Parallelism * _bufferFactor);
+    private long Limit => Math.Max(_stage.BufferSize, (long)_stage.BufferPerThread * _stage.Parallelism * _bufferFactor);
 
-    private int RingLength => (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Limit);
+    private bool IsCheap => _stage.SerialTicks + _stage.ParallelTicks < s_cheapTicks;
 
     public override bool TryNext([MaybeNullWhen(false)] out TOut element)
     {
         if (!_isStarted) Start();
         _context.Cancellation.ThrowIfCancellationRequested();
-        if (!IsReady(_head) && !WaitUntilReady())
+        if (!_ring.IsReady(_head) && !WaitUntilReady())
         {
             element = default;
             return false;
         }
-        ref Entry entry = ref _ring[_head & (_ring.Length - 1)];
+        ref ResultRing<TOut>.Entry entry = ref _ring[_head];
         element = entry.Value!;
         Exception? error = entry.Error;
         (_index, _source) = (entry.Index, entry.Source);
@@ -91,7 +100,14 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     public override long Skip(long count)
     {
         if (_isStarted) return base.Skip(count);
-        return _input.Stream.Skip(count);
+        try
+        {
+            return _input.Skip(count);
+        }
+        finally
+        {
+            _passed = _input.Taken;
+        }
     }
 
     public override void Save(StateWriter writer)
@@ -99,7 +115,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         if (!_options.IsOrdered)
             throw new NotSupportedException($"{_stage.Name} with deterministic: false delivers elements in an order that can't be found again, so that its position can't be saved");
         writer.WriteOperator(_stage.Name);
-        _input.WritePosition(_head, writer);
+        _input.WritePosition(_passed + _head, writer);
     }
 
     public override void SaveAt(long taken, StateWriter writer)
@@ -120,63 +136,83 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         _isDisposed = true;
         _context.Cancel();
         _stage.Changed = null;
+        if (TryStopThreads())
+        {
+            ReleaseAll();
+            return;
+        }
+        throw new IngestException(_stage.Name, -1, SourceLocation.None,
+            $"a function still runs on a background thread {_context.Options.StopTimeout.TotalSeconds:0.#} s after the pipeline was disposed; " +
+            "let it look at ElementContext.Cancellation, or raise IngestOptions.StopTimeout");
+    }
+
+    private bool TryStopThreads()
+    {
         Thread?[] threads;
         lock (_lock)
         {
             _isStopped = true;
             Monitor.PulseAll(_lock);
             threads = [.. _threads];
+            long deadline = Environment.TickCount64 + (long)_context.Options.StopTimeout.TotalMilliseconds;
+            while (_alive > 0)
+            {
+                long left = Math.Min(int.MaxValue, deadline - Environment.TickCount64);
+                if (left > 0 && (Monitor.Wait(_lock, (int)left) || _alive == 0)) continue;
+                // Whoever ends last clears up.
+                _isAbandoned = true;
+                return false;
+            }
         }
-        Join(threads);
+        // They have nothing left to do.
+        foreach (Thread? thread in threads) thread?.Join();
+        return true;
+    }
+
+    private void ReleaseAll()
+    {
         _wakeOnCancel.Dispose();
-        _input.Dispose();
-        for (; _head < _claimed; _head++)
-            if (IsReady(_head)) Ownership<TOut>.Release(_ring[_head & (_ring.Length - 1)].Value);
-        _consumerGate.Dispose();
-        if (_stage.Whole is null) _context.Meter.Remove(_stage);
-        _context.Dispose();
-    }
-
-    private void Join(Thread?[] threads)
-    {
-        long deadline = Environment.TickCount64 + (long)_context.Options.StopTimeout.TotalMilliseconds;
-        foreach (Thread? thread in threads)
+        try
         {
-            if (thread is null || thread.Join((int)Math.Max(0, deadline - Environment.TickCount64))) continue;
-            throw new IngestException(_stage.Name, -1, SourceLocation.None,
-                $"a function still runs on a background thread {_context.Options.StopTimeout.TotalSeconds:0.#} s after the pipeline was disposed; " +
-                "let it look at ElementContext.Cancellation, or raise IngestOptions.StopTimeout");
+            _input.Dispose();
+        }
+        finally
+        {
+            for (; _head < _claimed; _head++)
+            {
+                if (!_ring.IsReady(_head)) continue;
+                ref ResultRing<TOut>.Entry entry = ref _ring[_head];
+                if (entry.Error is null) Ownership<TOut>.Release(entry.Value);
+            }
+            _consumerGate.Dispose();
+            if (_stage.Whole is null) _context.Meter.Remove(_stage);
+            _context.Dispose();
         }
     }
 
-    private bool IsReady(long place)
-    {
-        Entry[] ring = _ring;
-        return Volatile.Read(ref ring[place & (ring.Length - 1)].Stamp) == place + 1;
-    }
-
-    // The consumer's: waits for the element at the head.
+    // The consumer's: waits for the element at the head; false at the end.
     private bool WaitUntilReady()
     {
         long began = Stopwatch.GetTimestamp();
         try
         {
-            while (true)
+            if (Spin(static stream => stream._ring.IsReady(stream._head))) return true;
+            for (int patience = ShortestSleepMilliseconds; ; patience = Math.Min(2 * patience, LongestSleepMilliseconds))
             {
                 lock (_lock)
                 {
-                    if (IsReady(_head)) return true;
+                    if (_ring.IsReady(_head)) return true;
                     if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
                     if (_isInputEnded && _head == _claimed) return false;
-                    GrowRing();
                     _isConsumerWaiting = true;
                     if (_spaceWaiters > 0) Monitor.PulseAll(_lock);
                 }
-                _consumerGate.Wait(_context.Cancellation);
+                _consumerGate.Wait(patience, _context.Cancellation);
             }
         }
         finally
         {
+            lock (_lock) _isConsumerWaiting = false;
             long ticks = Stopwatch.GetTimestamp() - began;
             _stage.RecordWait(ticks);
             WaitClock.Add(ticks);
@@ -187,36 +223,25 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     private void FreeSpace()
     {
         Volatile.Write(ref _head, _head + 1);
-        _input.OldestNeeded = _head;
+        if (!_isSeekable) _input.OldestNeeded = _passed + _head;
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _spaceWaiters) == 0) return;
         lock (_lock)
         {
-            GrowRing();
-            long free = Math.Min(Limit, _ring.Length) - (_claimed - _head);
-            if (_spaceWaiters > 0 && (free >= Limit / 2 || !IsCheap)) Monitor.PulseAll(_lock);
+            if (_spaceWaiters > 0 && (FreePlaces() >= Limit / 2 || !IsCheap)) Monitor.PulseAll(_lock);
         }
     }
 
-    private bool IsCheap => _stage.SerialTicks + _stage.ParallelTicks < s_cheapTicks;
-
-    // Only the consumer replaces the ring, under the lock, so that it can read entries without one.
-    private void GrowRing()
+    // Going to sleep and being woken costs more than many a cheap element does.
+    private bool Spin(Func<AsyncStream<TIn, TOut>, bool> isOver)
     {
-        int length = RingLength;
-        if (length <= _ring.Length) return;
-        Entry[] grown = new Entry[length];
-        for (long place = _head; place < _claimed; place++) grown[place & (length - 1)] = _ring[place & (_ring.Length - 1)];
-        _ring = grown;
-    }
-
-    private struct Entry
-    {
-        // Place + 1 once the entry is filled, so that it need not be cleared.
-        internal long Stamp;
-        internal TOut? Value;
-        internal Exception? Error;
-        internal long Index;
-        internal SourceLocation Source;
+        if (!IsCheap || Environment.ProcessorCount == 1) return false;
+        SpinWait spinner = default;
+        for (int i = 0; i < SpinCount; i++)
+        {
+            if (isOver(this)) return true;
+            spinner.SpinOnce(sleep1Threshold: -1);
+        }
+        return isOver(this);
     }
 }

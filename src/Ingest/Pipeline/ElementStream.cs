@@ -78,6 +78,22 @@ public abstract class ElementStream<T> : IDisposable
         return skipped;
     }
 
+    /// <summary>
+    /// Passes over <paramref name="remaining"/> elements and counts it down; one that fails counts too, so that it can be gone on behind it. False at the end.
+    /// </summary>
+    internal bool TryPass(ref long remaining)
+    {
+        while (remaining > 0)
+        {
+            long step = IsSeekable ? remaining : 1;
+            remaining -= step;
+            if (Skip(step) == step) continue;
+            remaining += step;
+            return false;
+        }
+        return true;
+    }
+
     /// <summary>Writes the position: behind the element last taken.</summary>
     public abstract void Save(StateWriter writer);
 

@@ -31,12 +31,17 @@ public sealed class IngestException : Exception
     /// <summary>Where the element was read.</summary>
     public SourceLocation Origin { get; }
 
-    /// <summary>Wraps what a user's function threw; what already says where it happened, and cancellation, pass as they are.</summary>
-    internal static Exception Wrap(string operatorName, long elementIndex, SourceLocation source, Exception thrown) => thrown switch
-    {
-        IngestException or OperationCanceledException => thrown,
-        _ => new IngestException(operatorName, elementIndex, source, thrown.Message, thrown),
-    };
+    /// <summary>Wraps what a user's function threw; what already says where it happened, and the pipeline's own cancellation, pass as they are.</summary>
+    internal static Exception Wrap(string operatorName, long elementIndex, SourceLocation source, Exception thrown, CancellationToken cancellation) =>
+        IsForeign(thrown, cancellation) ? new IngestException(operatorName, elementIndex, source, thrown.Message, thrown) : thrown;
+
+    /// <summary>The same where the pipeline's cancellation is not at hand: every cancellation passes.</summary>
+    internal static Exception Wrap(string operatorName, long elementIndex, SourceLocation source, Exception thrown) =>
+        thrown is OperationCanceledException ? thrown : Wrap(operatorName, elementIndex, source, thrown, default);
+
+    /// <summary>Whether an exception has to be wrapped. A function that was cancelled by others than the pipeline (a request that timed out, say) has failed like any other.</summary>
+    internal static bool IsForeign(Exception thrown, CancellationToken cancellation) =>
+        thrown is not IngestException && !(thrown is OperationCanceledException && cancellation.IsCancellationRequested);
 
     private static string Describe(string operatorName, long elementIndex, SourceLocation source, string problem)
     {

@@ -50,7 +50,17 @@ public sealed class StreamContext : IDisposable
     }
 
     /// <summary>Stops the part of the pipeline that was opened with this context.</summary>
-    internal void Cancel() => _source?.Cancel();
+    internal void Cancel()
+    {
+        try
+        {
+            _source?.Cancel();
+        }
+        catch (AggregateException)
+        {
+            // What functions have registered with ElementContext.Cancellation threw: the pipeline has to stop all the same.
+        }
+    }
 
     /// <summary>Frees what ties this context to the pipeline's cancellation. Call when no stream opened with it lives any more.</summary>
     public void Dispose() => _source?.Dispose();

@@ -81,14 +81,14 @@ internal sealed class EnumerableStream<T>(Func<long, IEnumerable<T>> elements, S
         if (_isEnded) return false;
         try
         {
-            _enumerator ??= elements(context.Epoch).GetEnumerator();
+            _enumerator ??= (elements(context.Epoch) ?? throw new InvalidOperationException("the function gave no sequence")).GetEnumerator();
             _isEnded = !_enumerator.MoveNext();
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (IngestException.IsForeign(e, context.Cancellation) || e is IngestException)
         {
             // An iterator that threw is at its end: it can't be asked for more.
             _isEnded = true;
-            throw IngestException.Wrap("FromEnumerable", _taken, SourceLocation.None, e);
+            throw IngestException.Wrap("FromEnumerable", _taken, SourceLocation.None, e, context.Cancellation);
         }
         if (!_isEnded) _taken++;
         return !_isEnded;

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.ExceptionServices;
 
 namespace DistTrain.Ingest;
 
@@ -12,6 +13,9 @@ internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
 {
     private const long LeastGap = 64, GreatestGap = 1 << 20;
 
+    // Between two anchors there are never more.
+    private const long MostReplayed = GreatestGap;
+
     // Anchors may take a hundredth of the time.
     private const int CostShare = 100;
 
@@ -20,7 +24,8 @@ internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
     private readonly bool _isSeekable = input.IsSeekable;
     private long _taken, _nextAnchor, _lastAnchorTime, _gap = LeastGap, _oldestNeeded;
 
-    private readonly record struct Anchor(long Position, StateWriter State);
+    // Error: why there is no state at that position.
+    private readonly record struct Anchor(long Position, StateWriter State, Exception? Error);
 
     internal ElementStream<T> Stream => input;
 
@@ -55,40 +60,70 @@ internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
         return true;
     }
 
+    /// <summary>Passes over elements of the input; one that fails counts too.</summary>
+    internal long Skip(long count)
+    {
+        try
+        {
+            long skipped = input.Skip(count);
+            _taken += skipped;
+            return skipped;
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            _taken++;
+            throw;
+        }
+    }
+
     /// <summary>Writes the input's position after its first <paramref name="position"/> elements.</summary>
     internal void WritePosition(long position, StateWriter writer)
     {
         writer.WriteBoolean(_isSeekable);
         if (_isSeekable) input.SaveAt(position, writer);
-        else if (_anchors.Count == 0) WriteReplay(0, input.Save, writer);
+        else if (_anchors.Count == 0) WriteReplay(input, writer);
         else
         {
             lock (_anchors)
             {
                 Anchor anchor = _anchors.FindLast(a => a.Position <= position);
+                if (anchor.Error is not null) ExceptionDispatchInfo.Throw(anchor.Error);
                 writer.WriteInt64(position - anchor.Position);
                 writer.WriteBytes(anchor.State.Written.Span);
             }
         }
     }
 
-    internal void Restore(StateReader reader)
+    internal void Restore(StateReader reader) => RestoreNow(input, reader);
+
+    /// <summary>Writes where a stream stands now, as <see cref="WritePosition"/> would: for operators that take elements ahead only if they have threads.</summary>
+    internal static void WriteNow(ElementStream<T> stream, StateWriter writer)
+    {
+        writer.WriteBoolean(stream.IsSeekable);
+        if (stream.IsSeekable) stream.Save(writer);
+        else WriteReplay(stream, writer);
+    }
+
+    /// <summary>Goes to what <see cref="WritePosition"/> or <see cref="WriteNow"/> wrote.</summary>
+    internal static void RestoreNow(ElementStream<T> stream, StateReader reader)
     {
         if (reader.ReadBoolean())
         {
-            input.Restore(reader);
+            stream.Restore(reader);
             return;
         }
-        long count = reader.ReadInt64(0, long.MaxValue, "the number of elements to replay");
-        StateReader inner = new(reader.ReadBytes());
-        input.Restore(inner);
-        for (long i = 0; i < count; i++)
+        long count = reader.ReadInt64(0, MostReplayed, "the number of elements to replay");
+        StateReader inner = reader.Inner(reader.ReadBytes());
+        stream.Restore(inner);
+        inner.RequireEnd();
+        long left = count;
+        while (left > 0)
         {
             try
             {
-                if (input.Skip(1) == 0) throw StateReader.Error(0, $"{count} elements are to be replayed, there are {i}: the data have changed");
+                if (!stream.TryPass(ref left)) throw StateReader.Error(0, $"{count} elements are to be replayed, there are {count - left}: the data have changed");
             }
-            catch (Exception e) when (e is not (OperationCanceledException or DataFormatException { File: "pipeline state" }))
+            catch (Exception e) when (e is not (OperationCanceledException or DataFormatException { File: StateReader.Name }))
             {
                 // It failed before too, and counted as an element.
             }
@@ -97,12 +132,12 @@ internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
 
     public void Dispose() => input.Dispose();
 
-    private static void WriteReplay(long count, Action<StateWriter> save, StateWriter writer)
+    private static void WriteReplay(ElementStream<T> stream, StateWriter writer)
     {
-        StateWriter inner = new();
-        save(inner);
-        writer.WriteInt64(count);
-        writer.WriteBytes(inner.Written.Span);
+        writer.WriteInt64(0);
+        int place = writer.BeginBytes();
+        stream.Save(writer);
+        writer.EndBytes(place);
     }
 
     private void TakeAnchor()
@@ -110,7 +145,16 @@ internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
         long began = Stopwatch.GetTimestamp();
         StateWriter state = _spareWriters.TryPop(out StateWriter? spare) ? spare : new StateWriter();
         state.Clear();
-        input.Save(state);
+        Exception? error = null;
+        try
+        {
+            input.Save(state);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // Only somebody who wants to save has to know.
+            error = e;
+        }
         lock (_anchors)
         {
             long oldest = Volatile.Read(ref _oldestNeeded);
@@ -119,12 +163,12 @@ internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
                 _spareWriters.Push(_anchors[0].State);
                 _anchors.RemoveAt(0);
             }
-            _anchors.Add(new Anchor(_taken, state));
+            _anchors.Add(new Anchor(_taken, state, error));
         }
         long ended = Stopwatch.GetTimestamp();
         AdaptGap(began - _lastAnchorTime, ended - began);
         _lastAnchorTime = ended;
-        _nextAnchor = _taken + _gap;
+        _nextAnchor = error is NotSupportedException ? long.MaxValue : _taken + _gap;
     }
 
     private void AdaptGap(long sinceLast, long cost)

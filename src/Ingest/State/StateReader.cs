@@ -12,6 +12,9 @@ public sealed class StateReader
     /// <summary>Reads from the beginning of <paramref name="state"/>, which must not change meanwhile.</summary>
     public StateReader(ReadOnlyMemory<byte> state) => _state = state;
 
+    /// <summary>What errors call a state.</summary>
+    internal const string Name = "pipeline state";
+
     /// <summary>Whether all of it has been read.</summary>
     public bool IsAtEnd => _at == _state.Length;
 
@@ -63,6 +66,15 @@ public sealed class StateReader
         return bytes;
     }
 
+    /// <summary>Reads a state inside this one.</summary>
+    internal StateReader Inner(ReadOnlyMemory<byte> state) => new(state);
+
+    /// <exception cref="DataFormatException">Something is left that nobody has read.</exception>
+    internal void RequireEnd()
+    {
+        if (!IsAtEnd) throw Error(_at, $"{_state.Length - _at} bytes follow that this pipeline does not have: it belongs to another one");
+    }
+
     internal T ReadElement<T>(ElementCodec<T> codec)
     {
         int at = _at;
@@ -77,5 +89,5 @@ public sealed class StateReader
         }
     }
 
-    internal static DataFormatException Error(long at, string problem, Exception? cause = null) => new("pipeline state", at, problem, cause);
+    internal static DataFormatException Error(long at, string problem, Exception? cause = null) => new(Name, at, problem, cause);
 }
