@@ -18,6 +18,16 @@ internal static class IdxFolder
     internal static LabelledImages Load(string directory, DataSplit split, IReadOnlyList<string>? classNames)
     {
         string imagePath = Require(directory, FileNames[split == DataSplit.Train ? 0 : 2]), labelPath = Require(directory, FileNames[split == DataSplit.Train ? 1 : 3]);
+        return LoadPair(imagePath, labelPath, classNames ?? Numbered(directory), directory);
+    }
+
+    /// <summary>Images and labels of two files that belong together.</summary>
+    /// <param name="imagePath">Images x rows x columns, or images x channels x rows x columns.</param>
+    /// <param name="labelPath">A label for each.</param>
+    /// <param name="classNames">What labels stand for; null: numbers as far as labels go.</param>
+    /// <param name="source">For messages.</param>
+    internal static LabelledImages LoadPair(string imagePath, string labelPath, IReadOnlyList<string>? classNames, string source)
+    {
         using IdxReader imageReader = new(imagePath), labelReader = new(labelPath);
         ReadOnlySpan<int> extents = imageReader.Dimensions;
         if (extents.Length is not (3 or 4) || extents[1..].ContainsAnyInRange(int.MinValue, 0))
@@ -25,11 +35,11 @@ internal static class IdxFolder
         if (labelReader.Dimensions.Length != 1 || labelReader.ElementCount != extents[0])
             throw new DataFormatException(labelPath, 3, $"dimensions {Join(labelReader.Dimensions)}, expected one label for each of the {extents[0]} images in {imagePath}");
         byte[] labels = labelReader.ReadBytes();
-        classNames ??= Numbered(directory);
+        classNames ??= Numbers(labels.AsSpan().IsEmpty ? 1 : labels.Max() + 1);
         int outside = labels.AsSpan().IndexOfAnyExceptInRange((byte)0, (byte)(classNames.Count - 1));
         if (outside >= 0)
             throw new DataFormatException(labelPath, 8 + outside, $"label {outside} is {labels[outside]}, expected 0 to {classNames.Count - 1}");
-        return new LabelledImages(imageReader.ReadBytes(), labels, extents.Length == 4 ? extents[1] : 1, extents[^2], extents[^1], classNames, directory);
+        return new LabelledImages(imageReader.ReadBytes(), labels, extents.Length == 4 ? extents[1] : 1, extents[^2], extents[^1], classNames, source);
     }
 
     private static string Require(string directory, string fileName) => Find(directory, fileName)
@@ -45,8 +55,10 @@ internal static class IdxFolder
             using IdxReader reader = new(path);
             foreach (byte label in reader.ReadBytes()) count = Math.Max(count, label + 1);
         }
-        return [.. Enumerable.Range(0, count).Select(index => index.ToString())];
+        return Numbers(count);
     }
+
+    private static string[] Numbers(int count) => [.. Enumerable.Range(0, count).Select(index => index.ToString())];
 
     private static string Join(ReadOnlySpan<int> extents) => string.Join('x', extents.ToArray());
 }

@@ -56,6 +56,16 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
         return Meter.IsMeasured ? TryNextMeasured(out element) : _stream.TryNext(out element);
     }
 
+    /// <summary>Passes over elements as if they had been taken and disposed; costs nothing where the position follows from the count and none has been taken yet.</summary>
+    /// <returns>How many there were, fewer only at the end.</returns>
+    public long Skip(long count)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        _isStarted = true;
+        return _stream.Skip(count);
+    }
+
     /// <summary>What each background operator does at the moment, the consumer's side first. From any thread.</summary>
     public IReadOnlyList<StageStatistics> Stages => [.. Meter.Snapshot().Select(s => new StageStatistics(s.Name, s.Parallelism, s.BufferSize, s.Buffered, s.ElementCount,
         Stopwatch.GetElapsedTime(0, (long)(s.SerialTicks + s.ParallelTicks)), s.ElementBytes, Stopwatch.GetElapsedTime(0, s.WaitTicks)))];

@@ -24,6 +24,7 @@ public sealed class OperatorCheckpointTests
         ["Take of a stream"] = () => s_stream.Take(17),
         ["Skip"] = () => Dataset.Range(40).Skip(17),
         ["Skip of a stream"] = () => s_stream.Skip(17),
+        ["Skip of a prefetched stream"] = () => Dataset.Range(40).Repeat(2).Prefetch(3).Skip(17),
         ["Shard"] = () => Dataset.Range(41).Shard(1, 4),
         ["Shard of a stream"] = () => s_stream.Shard(1, 4),
         ["GlobalShuffle"] = () => Dataset.Range(40).GlobalShuffle(7),
