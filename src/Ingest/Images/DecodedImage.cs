@@ -46,6 +46,10 @@ public readonly record struct DecodedImage : IDisposable, ISized, IEncodable<Dec
         }
     }
 
+    /// <summary>The pixels with their shape, for operations on images.</summary>
+    /// <exception cref="ObjectDisposedException">The image was disposed, or is the default value.</exception>
+    public ImageView View => new(Pixels, Height, Width, Channels);
+
     /// <summary>Gives the memory back. Safe to call again, also from another thread.</summary>
     public void Dispose() => _buffer?.Release(_generation);
 
@@ -68,7 +72,7 @@ public readonly record struct DecodedImage : IDisposable, ISized, IEncodable<Dec
         int width = BinaryPrimitives.ReadInt32LittleEndian(bytes), height = BinaryPrimitives.ReadInt32LittleEndian(bytes[4..]);
         int channels = BinaryPrimitives.ReadInt32LittleEndian(bytes[8..]);
         ReadOnlySpan<byte> pixels = bytes[HeaderByteCount..];
-        if (width < 1 || height < 1 || channels is < 1 or > 4 || (Int128)width * height * channels != pixels.Length)
+        if (width < 1 || height < 1 || channels is not (1 or 3) || (Int128)width * height * channels != pixels.Length)
             throw new DataFormatException("stored image", 0, $"{width} x {height} x {channels} and {pixels.Length} bytes of pixels don't fit together");
         DecodedImage image = ImagePool.Shared.Rent(width, height, channels);
         pixels.CopyTo(image.Pixels);

@@ -23,13 +23,12 @@ public sealed class ImagePool(long keptByteCount = 64L << 20)
     public long RentedCount => Volatile.Read(ref _rentedCount);
 
     /// <summary>An image whose pixels are not set to anything. The caller owns it and disposes it.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A size below 1, more than 4 channels, or more than 1 GiB.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A size below 1, neither 1 nor 3 channels, or more than 1 GiB.</exception>
     public DecodedImage Rent(int width, int height, int channels)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
-        ArgumentOutOfRangeException.ThrowIfLessThan(channels, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(channels, 4);
+        if (channels is not (1 or 3)) throw new ArgumentOutOfRangeException(nameof(channels), $"{channels} channels; 1 or 3 were expected");
         long byteCount = (long)width * height;
         if (byteCount <= 1 << LargestPower) byteCount *= channels;
         if (byteCount > 1 << LargestPower) throw new ArgumentOutOfRangeException(nameof(width), $"an image of {width} x {height} x {channels} is larger than 1 GiB");
