@@ -31,7 +31,7 @@ internal sealed class ParquetDataset<T>(List<string> files, ParquetRowParser<T> 
 
     protected internal override ElementStream<T> Open(StreamContext context) => new IndexedStream<T>(this, context);
 
-    protected internal override IndexedReader<T> OpenIndexed(StreamContext context) => new ParquetRows<T>(new ParquetGroupCache(files, options, context.Cancellation), parse);
+    protected internal override IndexedReader<T> OpenIndexed(StreamContext context) => new ParquetRows<T>(new ParquetGroupCache(files, options, context), parse);
 }
 
 internal sealed class ParquetRows<T>(ParquetGroupCache groups, ParquetRowParser<T> parse) : IndexedReader<T>

@@ -1,17 +1,19 @@
-using Microsoft.Win32.SafeHandles;
-
 namespace DistTrain.Ingest;
 
-/// <summary>A file as the stream that the Parquet library reads: blocking reads on the caller's thread even where it asks for asynchronous ones, never the ThreadPool.</summary>
+/// <summary>A source as the stream that the Parquet library reads: blocking reads on the caller's thread even where it asks for asynchronous ones, never the ThreadPool.</summary>
 internal sealed class ParquetBytes : Stream
 {
-    private readonly SafeFileHandle _file;
+    private readonly IByteSource _source;
+    private readonly CancellationToken _cancellation;
     private long _position;
 
-    internal ParquetBytes(string path)
+    /// <summary>Takes over a source; it must have a length.</summary>
+    internal ParquetBytes(IByteSource source, CancellationToken cancellation)
     {
-        _file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, FileOptions.RandomAccess);
-        Length = RandomAccess.GetLength(_file);
+        _source = source;
+        _cancellation = cancellation;
+        Length = source.GetLength(cancellation)
+            ?? throw new IngestException("FromParquet", -1, new SourceLocation(source.Name), "the source does not tell its length, and a Parquet file is read from its end: copy it to a file first");
     }
 
     public override bool CanRead => true;
@@ -32,14 +34,13 @@ internal sealed class ParquetBytes : Stream
     internal int ReadAt(long offset, Span<byte> destination)
     {
         int done = 0;
-        while (done < destination.Length && RandomAccess.Read(_file, destination[done..], offset + done) is int read and > 0) done += read;
+        while (done < destination.Length && _source.Read(offset + done, destination[done..], _cancellation) is int read and > 0) done += read;
         return done;
     }
 
     public override int Read(Span<byte> buffer)
     {
-        int read = RandomAccess.Read(_file, buffer, _position);
-        if (read == 0 && buffer.Length > 0 && _position < Length) throw new InvalidDataException($"the file had {Length:N0} bytes when it was opened and now ends at {_position:N0}: it shrank while being read");
+        int read = _source.Read(_position, buffer, _cancellation);
         _position += read;
         return read;
     }
@@ -71,7 +72,7 @@ internal sealed class ParquetBytes : Stream
 
     protected override void Dispose(bool disposing)
     {
-        if (disposing) _file.Dispose();
+        if (disposing) _source.Dispose();
         base.Dispose(disposing);
     }
 }

@@ -16,15 +16,16 @@ internal sealed class ParquetFile : IDisposable
     private readonly ParquetReader _reader;
     private readonly List<(string Name, DataField Field)> _columns;
 
-    internal ParquetFile(string path, ParquetReadOptions options, CancellationToken cancellation)
+    internal ParquetFile(string path, ParquetReadOptions options, StreamContext context)
     {
         Path = path;
         _options = options;
-        _bytes = OpenBytes(path);
+        IByteSource source = ByteSource.Open(Operator, path, context, FileOptions.RandomAccess);
         try
         {
+            _bytes = new ParquetBytes(source, context.Cancellation);
             CheckFooter();
-            _reader = Guard("the footer", _bytes.Length, () => ParquetReader.CreateAsync(_bytes, leaveStreamOpen: true, cancellationToken: cancellation).GetAwaiter().GetResult());
+            _reader = Guard("the footer", _bytes.Length, () => ParquetReader.CreateAsync(_bytes, leaveStreamOpen: true, cancellationToken: context.Cancellation).GetAwaiter().GetResult());
             _columns = Guard("the schema", _bytes.Length, () => ParquetSelection.Find(_reader.Schema, options.Columns, path));
             RowGroups = _reader.Metadata?.RowGroups ?? [];
             for (int i = 0; i < RowGroups.Count; i++)
@@ -32,7 +33,7 @@ internal sealed class ParquetFile : IDisposable
         }
         catch
         {
-            _bytes.Dispose();
+            source.Dispose();
             throw;
         }
     }
@@ -74,18 +75,6 @@ internal sealed class ParquetFile : IDisposable
     {
         _reader.DisposeAsync().AsTask().GetAwaiter().GetResult();
         _bytes.Dispose();
-    }
-
-    private static ParquetBytes OpenBytes(string path)
-    {
-        try
-        {
-            return new ParquetBytes(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new IngestException(Operator, -1, new SourceLocation(path), $"the file can't be opened: {e.Message}", e);
-        }
     }
 
     // "PAR1", ..., footer, its length in 4 bytes, "PAR1".

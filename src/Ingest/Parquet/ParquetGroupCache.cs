@@ -8,7 +8,7 @@ internal sealed class ParquetGroupCache : IDisposable
     private readonly record struct Place(string File, int Group, long FirstRow, long Start);
 
     private readonly ParquetReadOptions _options;
-    private readonly CancellationToken _cancellation;
+    private readonly StreamContext _context;
     private readonly List<Place> _places = [];
     private readonly Lock _lock = new();
 
@@ -17,14 +17,14 @@ internal sealed class ParquetGroupCache : IDisposable
     private ParquetFile? _open;
 
     /// <summary>Reads every file's footer.</summary>
-    internal ParquetGroupCache(List<string> files, ParquetReadOptions options, CancellationToken cancellation)
+    internal ParquetGroupCache(List<string> files, ParquetReadOptions options, StreamContext context)
     {
         _options = options;
-        _cancellation = cancellation;
+        _context = context;
         foreach (string path in files)
         {
-            cancellation.ThrowIfCancellationRequested();
-            using ParquetFile file = new(path, options, cancellation);
+            context.Cancellation.ThrowIfCancellationRequested();
+            using ParquetFile file = new(path, options, context);
             long firstRow = 0;
             for (int i = 0; i < file.RowGroups.Count; i++)
             {
@@ -97,11 +97,11 @@ internal sealed class ParquetGroupCache : IDisposable
         {
             _open?.Dispose();
             _open = null;
-            _open = new ParquetFile(place.File, _options, _cancellation);
+            _open = new ParquetFile(place.File, _options, _context);
         }
         long rows = (long)(place.Group < _open.RowGroups.Count ? _open.RowGroups[place.Group].NumRows : -1);
         if (rows != RowsOf(place)) throw new DataFormatException(place.File, 0, $"row group {place.Group} had {RowsOf(place):N0} rows when the run began and has {rows:N0} now: the file was changed while being read");
-        return _open.Read(place.Group, place.FirstRow, _cancellation);
+        return _open.Read(place.Group, place.FirstRow, _context.Cancellation);
     }
 
     private long RowsOf(Place place)

@@ -114,7 +114,7 @@ public sealed class FromParquetTests : IDisposable
     public void A_missing_file_is_named_at_the_first_element()
     {
         Dataset<long> rows = Dataset.FromParquet(_folder.File("no.parquet"), (in ParquetRow row) => row.GetInt64(0));
-        Assert.StartsWith($"FromParquet ({_folder.File("no.parquet")}, byte 0, record 0): the file can't be opened", Assert.Throws<IngestException>(() => rows.First()).Message);
+        Assert.StartsWith($"FromParquet ({_folder.File("no.parquet")}, byte 0, record 0): there is no such file", Assert.Throws<IngestException>(() => rows.First()).Message);
     }
 
     [Fact]
