@@ -2,21 +2,22 @@ using System.Collections.Concurrent;
 
 namespace DistTrain.Ingest;
 
-/// <summary>Splits rows and hands them to the user's parser; knows each file's header. Thread-safe.</summary>
+/// <summary>Splits rows and hands them to the user's parser; knows each file's header.</summary>
 /// <param name="parse">The user's parser.</param>
 /// <param name="options">How the files are written.</param>
+/// <param name="isShared">Whether several threads may use it at a time.</param>
 /// <param name="readFirstRow">Opens a file and takes its first row.</param>
-internal sealed class CsvFunction<T>(CsvRowParser<T> parse, CsvOptions options, Func<string, Record> readFirstRow) : ElementFunction<Record, T>
+internal sealed class CsvFunction<T>(CsvRowParser<T> parse, CsvOptions options, bool isShared, Func<string, Record> readFirstRow) : ElementFunction<Record, T>
 {
     private readonly ConcurrentDictionary<string, CsvHeader> _headers = new(StringComparer.Ordinal);
     private readonly ConcurrentBag<CsvFields> _spare = [];
-    private CsvFields? _lastUsed;
+    private readonly CsvFields _first = new(options);
 
     internal override bool NeedsContext => false;
 
     internal override T Apply(Record element, in ElementContext context)
     {
-        CsvFields fields = Interlocked.Exchange(ref _lastUsed, null) ?? (_spare.TryTake(out CsvFields? spare) ? spare : new CsvFields(options));
+        CsvFields fields = !isShared ? _first : _spare.TryTake(out CsvFields? spare) ? spare : new CsvFields(options);
         try
         {
             SourceLocation source = element.Source;
@@ -26,7 +27,7 @@ internal sealed class CsvFunction<T>(CsvRowParser<T> parse, CsvOptions options, 
         finally
         {
             element.Dispose();
-            if (Interlocked.CompareExchange(ref _lastUsed, fields, null) is not null) _spare.Add(fields);
+            if (isShared) _spare.Add(fields);
         }
     }
 

@@ -62,16 +62,23 @@ internal static class CsvSplitter
     /// <returns>How many fields the row has.</returns>
     internal static int FindFields(ReadOnlySpan<byte> row, byte separator, Span<int> ends)
     {
-        int count = 0, at = 0;
         if (row.Contains(Quote)) return FindQuotedFields(row, separator, ends);
+        int count = 0, at = 0;
         ref byte first = ref MemoryMarshal.GetReference(row);
-        for (; at <= row.Length - Vector256<byte>.Count; at += Vector256<byte>.Count)
+        if (row.Length < Vector256<byte>.Count)
         {
-            uint matches = Vector256.Equals(Vector256.LoadUnsafe(ref first, (nuint)at), Vector256.Create(separator)).ExtractMostSignificantBits();
-            for (; matches != 0; matches &= matches - 1) Add(ends, ref count, at + BitOperations.TrailingZeroCount(matches));
+            for (; at < row.Length; at++)
+                if (row[at] == separator) Add(ends, ref count, at);
         }
-        for (; at < row.Length; at++)
-            if (row[at] == separator) Add(ends, ref count, at);
+        while (at < row.Length)
+        {
+            // The last step looks at some bytes again, and drops what it has seen.
+            int from = Math.Min(at, row.Length - Vector256<byte>.Count);
+            uint matches = Vector256.Equals(Vector256.LoadUnsafe(ref first, (nuint)from), Vector256.Create(separator)).ExtractMostSignificantBits();
+            matches = matches >> (at - from) << (at - from);
+            for (; matches != 0; matches &= matches - 1) Add(ends, ref count, from + BitOperations.TrailingZeroCount(matches));
+            at = from + Vector256<byte>.Count;
+        }
         Add(ends, ref count, row.Length);
         return count;
     }

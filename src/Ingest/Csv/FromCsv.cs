@@ -24,7 +24,7 @@ public static partial class Dataset
         CsvOptions settings = (options ?? new CsvOptions()).Checked();
         CsvFraming framing = new((byte)settings.Separator, settings.HasHeader, settings.MaxRowByteCount);
         FramedDataset<CsvFraming> rows = new("FromCsv", FileSearch.Resolve("FromCsv", files), framing, settings.Compression, settings.ReadAhead);
-        return new ParsedDataset<T>(rows, context => new CsvFunction<T>(parse, settings, file => ReadFirstRow(file, settings, context)), "FromCsv", settings.Parallelism);
+        return new ParsedDataset<T>(rows, (context, isShared) => new CsvFunction<T>(parse, settings, isShared, file => ReadFirstRow(file, settings, context)), "FromCsv", settings.Parallelism);
     }
 
     private static Record ReadFirstRow(string file, CsvOptions options, StreamContext context)

@@ -34,6 +34,6 @@ public static partial class Dataset
         JsonLinesOptions settings = options ?? new JsonLinesOptions();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(settings.MaxLineByteCount);
         FramedDataset<JsonLinesFraming> lines = new("FromJsonLines", FileSearch.Resolve("FromJsonLines", files), new JsonLinesFraming(settings.MaxLineByteCount), settings.Compression, settings.ReadAhead);
-        return new ParsedDataset<T>(lines, _ => new JsonLineFunction<T>(parse, settings.Reader), "FromJsonLines", settings.Parallelism);
+        return new ParsedDataset<T>(lines, (_, _) => new JsonLineFunction<T>(parse, settings.Reader), "FromJsonLines", settings.Parallelism);
     }
 }

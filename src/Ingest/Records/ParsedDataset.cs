@@ -2,8 +2,13 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace DistTrain.Ingest;
 
+/// <summary>Makes what parses the records of one run.</summary>
+/// <param name="context">The run.</param>
+/// <param name="isShared">Several threads may use it at a time.</param>
+internal delegate ElementFunction<Record, T> RecordParserFactory<T>(StreamContext context, bool isShared);
+
 /// <summary>A source that makes each element of one record: text formats and archives on top of framed files. Position, index and state are the records'.</summary>
-internal sealed class ParsedDataset<T>(Dataset<Record> records, Func<StreamContext, ElementFunction<Record, T>> parser, string name, Parallelism parallelism) : Dataset<T>
+internal sealed class ParsedDataset<T>(Dataset<Record> records, RecordParserFactory<T> parser, string name, Parallelism parallelism) : Dataset<T>
 {
     public override string Name => name;
 
@@ -13,13 +18,13 @@ internal sealed class ParsedDataset<T>(Dataset<Record> records, Func<StreamConte
 
     protected internal override ElementStream<T> Open(StreamContext context)
     {
-        if (parallelism.IsInline) return new ParsedStream<T>(name, records.Open(context), parser(context));
+        if (parallelism.IsInline) return new ParsedStream<T>(name, records.Open(context), parser(context, false));
         StreamContext own = context.CreateStoppable();
         Stage stage = new(name, parallelism, BufferSize.Of(1), AsyncStream<Record, T>.MaxParallelism) { BufferPerThread = 2, EpochElements = Cardinality };
-        return new AsyncStream<Record, T>(own, records.Open(own), parser(own), stage, new AsyncOptions(IsOrdered: true, MayBufferMore: true));
+        return new AsyncStream<Record, T>(own, records.Open(own), parser(own, true), stage, new AsyncOptions(IsOrdered: true, MayBufferMore: true));
     }
 
-    protected internal override IndexedReader<T> OpenIndexed(StreamContext context) => new ParsedReader<T>(name, records.OpenIndexed(context), parser(context));
+    protected internal override IndexedReader<T> OpenIndexed(StreamContext context) => new ParsedReader<T>(name, records.OpenIndexed(context), parser(context, true));
 }
 
 internal sealed class ParsedStream<T>(string name, ElementStream<Record> records, ElementFunction<Record, T> parse) : UnaryStream<Record, T>(name, records)

@@ -19,7 +19,7 @@ public static partial class Dataset
         WebDatasetOptions settings = options ?? new WebDatasetOptions();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(settings.MaxSampleByteCount);
         FramedDataset<TarFraming> samples = new("FromWebDataset", FileSearch.Resolve("FromWebDataset", shards), new TarFraming(settings.MaxSampleByteCount), settings.Compression, settings.ReadAhead);
-        return new ParsedDataset<WebSample>(samples, _ => WebSampleFunction.Instance, "FromWebDataset", default);
+        return new ParsedDataset<WebSample>(samples, (_, _) => WebSampleFunction.Instance, "FromWebDataset", default);
     }
 }
 
