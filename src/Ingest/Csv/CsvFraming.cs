@@ -20,6 +20,8 @@ internal readonly struct CsvFraming(byte separator, bool hasHeader, int maxRowBy
         return TryPassRow(window, isFinal, ref at, ref frame, out FrameStatus failed) ? frame.Set(start, LengthOf(window[start..at]), at, start) : failed;
     }
 
+    public FrameStatus Measure(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame) => Read(window, offset, isFinal, ref frame);
+
     // Text never begins with the bytes of a compressed file.
     public bool Recognizes(ReadOnlySpan<byte> start) => false;
 

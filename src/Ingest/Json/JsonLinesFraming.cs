@@ -21,6 +21,8 @@ internal readonly struct JsonLinesFraming(int maxLineByteCount) : IRecordFraming
             : frame.Set(at, window[at..end].TrimEnd(" \t\r"u8).Length, next, at);
     }
 
+    public FrameStatus Measure(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame) => Read(window, offset, isFinal, ref frame);
+
     // Text never begins with the bytes of a compressed file.
     public bool Recognizes(ReadOnlySpan<byte> start) => false;
 }

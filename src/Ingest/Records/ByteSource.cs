@@ -17,8 +17,7 @@ internal static class ByteSource
         string? scheme = SchemeOf(location);
         return scheme switch
         {
-            null => OpenFile(operatorName, location, options),
-            "file" => OpenFile(operatorName, new Uri(location).LocalPath, options),
+            null or "file" => OpenLocal(operatorName, location, options),
             "http" or "https" => OpenAddress(operatorName, location, context),
             _ => throw new IngestException(operatorName, -1, new SourceLocation(location),
                 $"addresses that begin with {scheme}:// can't be read: give a local path (mount the storage) or an address of a kind that can"),
@@ -31,13 +30,22 @@ internal static class ByteSource
     /// <summary>Whether a location is a local file, as far as its spelling tells.</summary>
     internal static bool IsLocal(string location) => SchemeOf(location) is null or "file";
 
-    private static string? SchemeOf(string location)
+    /// <summary>Opens a local file.</summary>
+    /// <exception cref="IngestException">There is no such file, or it can't be read.</exception>
+    internal static FileByteSource OpenLocal(string operatorName, string location, FileOptions options)
     {
-        int end = location.IndexOf("://", StringComparison.Ordinal);
-        if (end <= 0 || File.Exists(location)) return null;
-        foreach (char c in location.AsSpan(0, end))
-            if (!char.IsAsciiLetterOrDigit(c) && c is not ('+' or '-' or '.')) return null;
-        return location[..end].ToLowerInvariant();
+        string path = PathOf(location);
+        try
+        {
+            return new FileByteSource(path, options);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            string problem = Directory.Exists(path) ? $"it is a folder: give its files, with ListFiles(\"{Path.Join(path, "*")}\") for instance"
+                : e is FileNotFoundException or DirectoryNotFoundException ? $"there is no such file (current folder: {Environment.CurrentDirectory})"
+                : $"it can't be opened: {e.Message}";
+            throw new IngestException(operatorName, -1, new SourceLocation(path), problem, e);
+        }
     }
 
     private static HttpByteSource OpenAddress(string operatorName, string location, StreamContext context)
@@ -52,18 +60,14 @@ internal static class ByteSource
         }
     }
 
-    private static FileByteSource OpenFile(string operatorName, string path, FileOptions options)
+    private static string? SchemeOf(string location)
     {
-        try
-        {
-            return new FileByteSource(path, options);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            string problem = Directory.Exists(path) ? $"it is a folder: give its files, with ListFiles(\"{Path.Join(path, "*")}\") for instance"
-                : e is FileNotFoundException or DirectoryNotFoundException ? $"there is no such file (current folder: {Environment.CurrentDirectory})"
-                : $"it can't be opened: {e.Message}";
-            throw new IngestException(operatorName, -1, new SourceLocation(path), problem, e);
-        }
+        int end = location.IndexOf("://", StringComparison.Ordinal);
+        if (end <= 0 || File.Exists(location)) return null;
+        foreach (char c in location.AsSpan(0, end))
+            if (!char.IsAsciiLetterOrDigit(c) && c is not ('+' or '-' or '.')) return null;
+        return location[..end].ToLowerInvariant();
     }
+
+    private static string PathOf(string location) => SchemeOf(location) is null ? location : new Uri(location).LocalPath;
 }

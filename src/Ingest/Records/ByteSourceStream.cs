@@ -1,40 +1,37 @@
 namespace DistTrain.Ingest;
 
-/// <summary>A source as a stream from its beginning, for decompressors. Leaves the source open.</summary>
-internal sealed class ByteSourceStream(IByteSource source, CancellationToken cancellation = default) : Stream
+/// <summary>A source as a stream from its beginning, for decompressors; with bytes of one's own behind it if wanted. Leaves the source open.</summary>
+internal sealed class ByteSourceStream(IByteSource source, CancellationToken cancellation, ReadOnlyMemory<byte> behind = default) : ForwardStream
 {
+    private readonly byte[] _tail = new byte[4];
     private long _position;
+    private int _behindRead;
+    private bool _isEnded;
 
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => _position;
-        set => throw new NotSupportedException();
-    }
+    /// <summary>The last four bytes read from the source.</summary>
+    internal ReadOnlySpan<byte> Tail => _tail;
 
     public override int Read(Span<byte> buffer)
     {
-        int read = source.Read(_position, buffer, cancellation);
-        _position += read;
-        return read;
+        if (buffer.IsEmpty) return 0;
+        int read = _isEnded ? 0 : source.Read(_position, buffer, cancellation);
+        if (read > 0)
+        {
+            _position += read;
+            Keep(buffer[..read]);
+            return read;
+        }
+        _isEnded = true;
+        int count = Math.Min(buffer.Length, behind.Length - _behindRead);
+        behind.Span.Slice(_behindRead, count).CopyTo(buffer);
+        _behindRead += count;
+        return count;
     }
 
-    public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-
-    public override void Flush()
+    private void Keep(ReadOnlySpan<byte> read)
     {
+        int kept = Math.Max(0, _tail.Length - read.Length);
+        _tail.AsSpan(_tail.Length - kept).CopyTo(_tail);
+        read[^(_tail.Length - kept)..].CopyTo(_tail.AsSpan(kept));
     }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 }

@@ -1,5 +1,3 @@
-using System.IO.Compression;
-
 namespace DistTrain.Ingest;
 
 /// <summary>Finds out how a file is compressed, and opens what it holds.</summary>
@@ -32,11 +30,12 @@ internal static class Decompression
         return Is(extension, ".zlib") || Is(extension, ".zz") ? DataCompression.Zlib : DataCompression.Auto;
     }
 
-    /// <summary>The content of a compressed file. Disposing the stream leaves the source open.</summary>
-    internal static Stream Open(DataCompression compression, IByteSource source, CancellationToken cancellation = default) => compression switch
+    /// <summary>The content of a compressed file. Damage and early ends are <see cref="InvalidDataException"/>s or <see cref="EndOfStreamException"/>s of its reads. Disposing the stream leaves the source open.</summary>
+    internal static Stream Open(DataCompression compression, IByteSource source, CancellationToken cancellation) => compression switch
     {
-        DataCompression.Gzip => new GZipStream(new ByteSourceStream(source, cancellation), CompressionMode.Decompress),
-        DataCompression.Zlib => new ZLibStream(new ByteSourceStream(source, cancellation), CompressionMode.Decompress),
+        DataCompression.Gzip => new GzipContent(source, cancellation),
+        DataCompression.Zlib => new ZlibContent(source, cancellation),
+        DataCompression.Zstd => new ZstdContent(source, cancellation),
         _ => throw new ArgumentOutOfRangeException(nameof(compression), compression, "no such compression"),
     };
 

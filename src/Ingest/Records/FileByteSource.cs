@@ -34,6 +34,9 @@ public sealed class FileByteSource : IByteSource
     /// <inheritdoc/>
     public string Name { get; }
 
+    /// <summary>When the file was last changed, as its folder says.</summary>
+    internal DateTime LastWriteTime => File.GetLastWriteTimeUtc(_file);
+
     /// <inheritdoc/>
     public long? GetLength(CancellationToken cancellation = default) => _length;
 

@@ -31,6 +31,12 @@ public interface IRecordFraming
     FrameStatus Read(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame);
 
     /// <summary>
+    /// The same for finding out only where the records lie: <see cref="RecordFrame.ByteCount"/> is all that is looked at, so that a format with lengths in its headers
+    /// need not have the data in the window.
+    /// </summary>
+    FrameStatus Measure(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame);
+
+    /// <summary>
     /// Whether a source that begins with these bytes (up to 16) is certainly of this format, so that it is not taken for compressed data that happens to look alike.
     /// </summary>
     bool Recognizes(ReadOnlySpan<byte> start);

@@ -15,15 +15,15 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
     private TFraming _framing;
     private RecordFrame _frame;
 
-    // The next record's: source, bytes and records before it there, elements before it in all.
+    // The next record's: source, bytes and records before it there; elements before that source.
     private int _file;
-    private long _offset, _record, _taken;
+    private long _offset, _record, _before;
     private string _fileName = "";
     private bool _isOpen;
 
-    // Where the element last taken lies.
-    private string? _lastFile;
-    private long _lastOffset, _lastRecord;
+    // Where the element last taken lies, if it is not the one before the next in this source.
+    private SourceLocation _last;
+    private bool _isLastHere;
 
     internal RecordStream(string name, SlabFeed feed, TFraming framing, StreamContext context)
     {
@@ -34,30 +34,23 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
         _cancellation = context.Cancellation;
     }
 
-    public override long ElementIndex => _taken - 1;
+    public override long ElementIndex => _before + _record - 1;
 
-    public override SourceLocation Source => _lastFile is null ? SourceLocation.None : new SourceLocation(_lastFile, _lastOffset, _lastRecord);
+    public override SourceLocation Source => _isLastHere ? new SourceLocation(_fileName, _offset - _frame.ByteCount + _frame.LeadByteCount, _record - 1) : _last;
 
     public override bool TryNext([MaybeNullWhen(false)] out Record element)
     {
         _cancellation.ThrowIfCancellationRequested();
         while (_isOpen || TryOpenNext())
         {
-            switch (_framing.Read(_window.Span, _offset, _window.IsFinal, ref _frame))
+            FrameStatus status = _framing.Read(_window.Span, _offset, _window.IsFinal, ref _frame);
+            if (status == FrameStatus.Complete)
             {
-                case FrameStatus.Complete:
-                    element = _window.Take(_frame, _fileName, _offset + _frame.LeadByteCount, _record);
-                    Pass(_frame.ByteCount);
-                    return true;
-                case FrameStatus.NeedsMore:
-                    Extend();
-                    break;
-                case FrameStatus.End:
-                    CloseFile();
-                    break;
-                default:
-                    throw Damaged();
+                element = _window.Take(_frame, _fileName, _offset + _frame.LeadByteCount, _record);
+                Pass(_frame.ByteCount);
+                return true;
             }
+            GoOn(status);
         }
         element = default;
         return false;
@@ -70,7 +63,7 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
         writer.WriteInt64(_file);
         writer.WriteInt64(_offset);
         writer.WriteInt64(_record);
-        writer.WriteInt64(_taken);
+        writer.WriteInt64(_before + _record);
     }
 
     public override void Restore(StateReader reader)
@@ -80,7 +73,7 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
         _file = (int)reader.ReadInt64(0, _feed.FileCount, "the number of the file");
         _offset = reader.ReadInt64(0, long.MaxValue, "the offset in the file");
         _record = reader.ReadInt64(0, long.MaxValue, "the number of the record");
-        _taken = reader.ReadInt64(0, long.MaxValue, "the number of elements taken");
+        _before = reader.ReadInt64(_record, long.MaxValue, "the number of elements taken") - _record;
         _feed.Seek(_file, _offset);
     }
 
@@ -97,8 +90,15 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
         return Guard(static stream => stream._isOpen = stream._window.TryOpenNext());
     }
 
-    private void Extend()
+    // All that is not a record: more bytes, another file, an error.
+    private void GoOn(FrameStatus status)
     {
+        if (status == FrameStatus.Damaged) throw Damaged();
+        if (status == FrameStatus.End)
+        {
+            CloseFile();
+            return;
+        }
         if (_window.IsFinal) throw new InvalidOperationException($"{typeof(TFraming).Name} asks for more than there is");
         Guard(static stream =>
         {
@@ -116,9 +116,7 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            Note();
-            _taken++;
-            CloseFile();
+            Lose();
             throw;
         }
     }
@@ -133,35 +131,34 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
             // A file that ends before has no next record, and the framing will say so or not.
             _window.Skip(byteCount);
         }
-        else
-        {
-            Note();
-            _taken++;
-            CloseFile();
-        }
+        else Lose();
         return error;
     }
 
     private void Pass(long byteCount)
     {
-        Note();
         _offset += byteCount;
         _record++;
-        _taken++;
+        _isLastHere = true;
     }
 
-    private void Note()
+    // The rest of the file can't be read: that counts as one element.
+    private void Lose()
     {
-        _lastFile = _fileName;
-        _lastOffset = _offset + _frame.LeadByteCount;
-        _lastRecord = _record;
+        SourceLocation lost = new(_fileName, _offset, _record);
+        _record++;
+        CloseFile();
+        _last = lost;
     }
 
     private void CloseFile()
     {
+        _last = Source;
+        _isLastHere = false;
         _window.Close();
         _isOpen = false;
         _file++;
+        _before += _record;
         _offset = _record = 0;
     }
 }

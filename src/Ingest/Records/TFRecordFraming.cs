@@ -17,6 +17,9 @@ public readonly struct TFRecordFraming : IRecordFraming
     private readonly int _maxRecordByteCount;
     private readonly bool _verifiesData;
 
+    /// <summary>The longest record with all that belongs to it.</summary>
+    internal int MaxFrameByteCount => _maxRecordByteCount + HeaderByteCount + FooterByteCount;
+
     /// <summary>A framing.</summary>
     /// <param name="maxRecordByteCount">A longer record is an error.</param>
     /// <param name="verifiesData">Whether the data's checksum is verified.</param>
@@ -42,6 +45,15 @@ public readonly struct TFRecordFraming : IRecordFraming
             if (Crc32C.Mask(crc) != BinaryPrimitives.ReadUInt32LittleEndian(window[(HeaderByteCount + dataLength)..])) return DataDamaged(window, dataLength, crc, ref frame);
         }
         return frame.Set(HeaderByteCount, dataLength, byteCount);
+    }
+
+    /// <inheritdoc/>
+    public FrameStatus Measure(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame)
+    {
+        if (window.Length < HeaderByteCount) return isFinal ? EndInHeader(window.Length, ref frame) : frame.Need(HeaderByteCount);
+        ulong length = BinaryPrimitives.ReadUInt64LittleEndian(window);
+        if (Crc32C.Mask(Crc32C.Compute(length)) != BinaryPrimitives.ReadUInt32LittleEndian(window[8..])) return HeaderDamaged(window, ref frame);
+        return length > (ulong)_maxRecordByteCount ? TooLong(length, ref frame) : frame.Set(HeaderByteCount, (int)length, (int)length + HeaderByteCount + FooterByteCount);
     }
 
     /// <inheritdoc/>

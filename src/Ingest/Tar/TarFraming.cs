@@ -36,6 +36,8 @@ internal readonly struct TarFraming(int maxSampleByteCount) : IRecordFraming
         }
     }
 
+    public FrameStatus Measure(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame) => Read(window, offset, isFinal, ref frame);
+
     // A tar file begins with a name, which may be anything.
     public bool Recognizes(ReadOnlySpan<byte> start) => false;
 

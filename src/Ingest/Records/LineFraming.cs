@@ -1,0 +1,65 @@
+using System.Text.Unicode;
+
+namespace DistTrain.Ingest;
+
+/// <summary>
+/// Lines of UTF-8 that end with LF or CR LF; the last may do without. A byte order mark at the beginning is passed over. Empty lines are records of 0 bytes.
+/// </summary>
+public readonly struct LineFraming : IRecordFraming
+{
+    private readonly int _maxLineByteCount;
+    private readonly bool _verifiesText;
+
+    /// <summary>A framing.</summary>
+    /// <param name="maxLineByteCount">A longer line is an error, and the rest of the file is lost.</param>
+    /// <param name="verifiesText">Whether lines must be UTF-8.</param>
+    public LineFraming(int maxLineByteCount, bool verifiesText = true)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(maxLineByteCount);
+        _maxLineByteCount = Math.Min(maxLineByteCount, TFRecordOptions.LargestRecordByteCount);
+        _verifiesText = verifiesText;
+    }
+
+    // Before the text: a byte order mark; behind it: two characters that end the line.
+    internal int MaxFrameByteCount => _maxLineByteCount + 5;
+
+    private static ReadOnlySpan<byte> ByteOrderMark => [0xef, 0xbb, 0xbf];
+
+    /// <inheritdoc/>
+    public FrameStatus Read(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame)
+    {
+        FrameStatus status = Measure(window, offset, isFinal, ref frame);
+        if (status != FrameStatus.Complete || !_verifiesText) return status;
+        ReadOnlySpan<byte> line = window.Slice(frame.DataStart, frame.DataLength);
+        return Utf8.IsValid(line) ? status : NoText(line, ref frame);
+    }
+
+    /// <inheritdoc/>
+    public FrameStatus Measure(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame)
+    {
+        int end = window.IndexOf((byte)'\n'), byteCount = end + 1;
+        if (end < 0)
+        {
+            if (window.Length > MaxFrameByteCount) return TooLong(window.Length, 0, ref frame);
+            if (!isFinal) return frame.Need(window.Length + 1L);
+            if (window.IsEmpty) return FrameStatus.End;
+            byteCount = end = window.Length;
+        }
+        else if (end > 0 && window[end - 1] == '\r') end--;
+        int start = offset == 0 && window.StartsWith(ByteOrderMark) ? ByteOrderMark.Length : 0;
+        return end - start > _maxLineByteCount ? TooLong(end - start, byteCount, ref frame) : frame.Set(start, end - start, byteCount);
+    }
+
+    /// <summary>Nothing compressed is UTF-8.</summary>
+    public bool Recognizes(ReadOnlySpan<byte> start) => false;
+
+    private FrameStatus TooLong(int found, int byteCount, ref RecordFrame frame) => frame.Damage(
+        $"the line has {(byteCount == 0 ? "at least " : "")}{found:N0} bytes, at most {_maxLineByteCount:N0} are accepted; raise the limit if the file is trusted, or is it no text?", 0, byteCount);
+
+    private static FrameStatus NoText(ReadOnlySpan<byte> line, ref RecordFrame frame)
+    {
+        int bad = 0;
+        while (System.Text.Rune.DecodeFromUtf8(line[bad..], out _, out int consumed) == System.Buffers.OperationStatus.Done) bad += consumed;
+        return frame.Damage($"byte 0x{line[bad]:x2} begins no character of UTF-8: the file is damaged or has another encoding", frame.DataStart + bad, frame.ByteCount);
+    }
+}
