@@ -12,6 +12,7 @@ public static class AllocationGauge
     [
         ("matmul", "384 NN"), ("matmul", "384 NT"), ("matmul", "384 TN"), ("matmul", "256x1024x10"),
         ("convolution", "convnet 2"), ("softmax", "4096x1000 T=4"), ("distillation-loss", ""), ("attention", "decoder"), ("train-step", "mlp"), ("train-step", "convnet"), ("train-step", "transformer"),
+        ("ingest", "crc32c 4096"), ("ingest", "tfrecord 100 one"), ("ingest", "element "),
     ];
 
     /// <summary>All gated cases on two CPU threads.</summary>
@@ -19,7 +20,7 @@ public static class AllocationGauge
     {
         foreach ((string bench, string part) in s_gated)
         {
-            foreach (BenchCase benchCase in BenchCatalog.Cases(bench, isGpu: false).Where(candidate => candidate.Name.StartsWith(part, StringComparison.Ordinal)))
+            foreach (BenchCase benchCase in BenchCatalog.Cases(bench, isGpu: false).Where(candidate => candidate.ThreadCount is null or 1 && candidate.Name.StartsWith(part, StringComparison.Ordinal)))
             {
                 using CpuDevice device = new("cpu", InstructionSets.Chosen(), 2);
                 using Workload workload = benchCase.Open(device);

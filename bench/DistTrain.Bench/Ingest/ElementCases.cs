@@ -25,6 +25,7 @@ public static class ElementCases
         Over("interleave 4", static () => Dataset.Range(4).Interleave(static _ => Dataset.Range(ElementCount / 4), cycleLength: 4)),
         Over("interleave 4, blocks of 16", static () => Dataset.Range(4).Interleave(static _ => Dataset.Range(ElementCount / 4), cycleLength: 4, blockLength: 16)),
         Case("cache", Cached),
+        Case("batch of 256", static input => input.Batch(256)),
         Case("prefetch", static input => input.Prefetch(1024), threads: 2),
         Case("map in parallel", static input => input.Map(static x => x + 1, 1), threads: 2),
     ];

@@ -28,11 +28,12 @@ public sealed class ElementWorkload<TIn, TOut> : Workload
     /// <inheritdoc/>
     public override double? TakeOwnSeconds(double seconds)
     {
-        double sum = 0;
-        int count = 0;
-        for (long start = Stopwatch.GetTimestamp(); count == 0 || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds; count++)
-            sum += Pass(_with) - (_without is null ? 0 : Pass(_without));
-        return sum / count;
+        // The median: a difference of two passes is all noise if either is disturbed.
+        List<double> differences = [];
+        for (long start = Stopwatch.GetTimestamp(); differences.Count == 0 || Stopwatch.GetElapsedTime(start).TotalSeconds < seconds;)
+            differences.Add(Pass(_with) - (_without is null ? 0 : Pass(_without)));
+        differences.Sort();
+        return differences[differences.Count / 2];
     }
 
     private static double Pass<T>(Dataset<T> dataset)

@@ -62,7 +62,7 @@ public static class PeerCatalog
         Environment.GetEnvironmentVariable(FolderVariable)
         ?? (RepositoryRoot() is { } root ? Path.Combine(root, "artifacts", "peers") : Path.Combine(AppContext.BaseDirectory, "peers"));
 
-    private static string? RepositoryRoot()
+    internal static string? RepositoryRoot()
     {
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
             if (File.Exists(Path.Combine(folder.FullName, "DistTrain.sln"))) return folder.FullName;

@@ -40,5 +40,14 @@ public abstract class IngestBenchmarks(string group)
 /// <summary><c>ingest crc32c</c> under BenchmarkDotNet.</summary>
 public class Crc32CBenchmarks() : IngestBenchmarks("crc32c");
 
+/// <summary><c>ingest tfrecord</c> under BenchmarkDotNet.</summary>
+public class TFRecordBenchmarks() : IngestBenchmarks("tfrecord");
+
+/// <summary><c>ingest overlap</c> under BenchmarkDotNet: the time of a whole run.</summary>
+public class OverlapBenchmarks() : IngestBenchmarks("overlap");
+
+/// <summary><c>ingest remote</c> under BenchmarkDotNet.</summary>
+public class RemoteBenchmarks() : IngestBenchmarks("remote");
+
 /// <summary><c>ingest element</c> under BenchmarkDotNet: the time of a whole pass, the source's own part included.</summary>
 public class ElementBenchmarks() : IngestBenchmarks("element");

@@ -18,6 +18,8 @@ public sealed class OverlapWorkload(ComputeDevice device, OverlapVariant variant
     // Files beyond the last step, so that no stage runs out of work before it.
     private const int FileCount = ((StepCount + FillStepCount) / DelayedFiles.FileElementCount) + 8;
 
+    private const int CachedFileCount = 8;
+
     /// <inheritdoc/>
     public override bool IsPaced => true;
 
@@ -40,8 +42,12 @@ public sealed class OverlapWorkload(ComputeDevice device, OverlapVariant variant
     {
         ArgumentNullException.ThrowIfNull(files);
         ArgumentNullException.ThrowIfNull(variant);
-        Dataset<int> dataset = variant.Build(files, FileCount);
-        if (variant.IsCached) Fill(dataset);
+        Dataset<int> dataset = variant.Build(files, variant.IsCached ? CachedFileCount : FileCount);
+        if (variant.IsCached)
+        {
+            Fill(dataset);
+            dataset = dataset.Repeat();
+        }
         using DatasetIterator<int> iterator = dataset.Iterate();
         for (int step = 0; step < fillSteps; step++) Step(files, iterator);
         long start = Stopwatch.GetTimestamp();
