@@ -1,0 +1,167 @@
+/* The life of a communicator, and what may be asked of it from any thread. */
+#include "comm.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/shm.h"
+
+#define COMM_MAGIC 0x4D4D4F4354534944ull /* "DISTCOMM" */
+
+enum { KNOWN_FLAGS = DT_FIXED_ORDER | DT_HUGE_PAGES | DT_ALWAYS_SPIN };
+
+dt_status comm_initialise(dt_comm *comm, const dt_transport *transport, const dt_options *options) {
+    if (pthread_mutex_init(&comm->text_lock, NULL) != 0) return DT_OUT_OF_MEMORY;
+    comm->magic = COMM_MAGIC;
+    comm->transport = transport;
+    comm->kernels = reduce_select();
+    comm->transport_number = options->transport;
+    comm->rank = options->rank;
+    comm->world_size = options->world_size;
+    comm->flags = options->flags;
+    atomic_init(&comm->timeout_ms, options->timeout_ms);
+    return DT_OK;
+}
+
+void comm_dispose(dt_comm *comm) {
+    comm->magic = 0;
+    free(comm->group);
+    pthread_mutex_destroy(&comm->text_lock);
+}
+
+dt_status comm_error(dt_comm *comm, dt_status status, const char *format, ...) {
+    char text[DT_TEXT_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    pthread_mutex_lock(&comm->text_lock);
+    memcpy(comm->text, text, sizeof text);
+    pthread_mutex_unlock(&comm->text_lock);
+    return status;
+}
+
+bool comm_alive(const dt_comm *comm) { return comm && comm->magic == COMM_MAGIC; }
+
+__attribute__((format(printf, 3, 4))) static dt_status refuse(char *error, int64_t error_bytes, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    if (error && error_bytes > 0) vsnprintf(error, (size_t)error_bytes, format, arguments);
+    va_end(arguments);
+    return DT_INVALID_ARGUMENT;
+}
+
+static dt_status check_options(const dt_options *o, char *error, int64_t bytes) {
+    if (!o) return refuse(error, bytes, "options is null");
+    if (o->struct_bytes != (int64_t)sizeof *o)
+        return refuse(error, bytes, "options.struct_bytes is %lld, this version (%d) has %zu", (long long)o->struct_bytes, DT_ABI_VERSION, sizeof *o);
+    if (o->world_size < 1 || o->rank < 0 || o->rank >= o->world_size)
+        return refuse(error, bytes, "rank %d of a world of %d: needed is 0 <= rank < world_size", o->rank, o->world_size);
+    if (o->timeout_ms < 1) return refuse(error, bytes, "timeout_ms is %lld; every wait needs an end", (long long)o->timeout_ms);
+    if (o->flags & ~(uint32_t)KNOWN_FLAGS) return refuse(error, bytes, "unknown flags %#x", o->flags & ~(uint32_t)KNOWN_FLAGS);
+    return DT_OK;
+}
+
+static dt_status check_shm_options(const dt_options *o, char *error, int64_t bytes) {
+    if (o->world_size > DT_MAX_RANKS_SHM) return refuse(error, bytes, "shm takes up to %d ranks, not %d", DT_MAX_RANKS_SHM, o->world_size);
+    if (o->segment_bytes && (o->segment_bytes < SHM_SEGMENT_BYTES_MIN || o->segment_bytes > SHM_SEGMENT_BYTES_MAX || o->segment_bytes % 4096))
+        return refuse(error, bytes, "segment_bytes is %lld; needed is a multiple of 4096 from %d to %d, or 0", (long long)o->segment_bytes,
+                      SHM_SEGMENT_BYTES_MIN, SHM_SEGMENT_BYTES_MAX);
+    if (o->world_size == 1) return DT_OK;
+    size_t length = o->address ? strnlen(o->address, DT_ADDRESS_BYTES_MAX + 1) : 0;
+    if (length < 2 || length > DT_ADDRESS_BYTES_MAX || (o->address[0] != '@' && o->address[0] != '/'))
+        return refuse(error, bytes, "address is %.110s; needed is \"@name\" or an absolute path, up to %d bytes", o->address ? o->address : "null",
+                      DT_ADDRESS_BYTES_MAX);
+    if (!o->secret || o->secret_bytes < 1 || o->secret_bytes > DT_SECRET_BYTES_MAX)
+        return refuse(error, bytes, "secret: %lld bytes; needed are 1 to %d, the same on all ranks of the job", (long long)o->secret_bytes,
+                      DT_SECRET_BYTES_MAX);
+    return DT_OK;
+}
+
+dt_status dt_transport_available(int32_t transport, char *reason, int64_t reason_bytes) {
+    if (transport == DT_TRANSPORT_SHM) return DT_OK;
+    if (transport != DT_TRANSPORT_MPI && transport != DT_TRANSPORT_NCCL) return refuse(reason, reason_bytes, "there is no transport %d", transport);
+    refuse(reason, reason_bytes, "this library was built without the %s transport", transport == DT_TRANSPORT_MPI ? "mpi" : "nccl");
+    return DT_UNSUPPORTED;
+}
+
+dt_status dt_comm_init(const dt_options *options, dt_comm **comm, char *error, int64_t error_bytes) {
+    char text[DT_TEXT_BYTES] = "";
+    if (error && error_bytes > 0) *error = 0;
+    if (!comm) return refuse(error, error_bytes, "comm is null");
+    *comm = NULL;
+    dt_status status = check_options(options, error, error_bytes);
+    if (status == DT_OK) status = dt_transport_available(options->transport, error, error_bytes);
+    if (status == DT_OK) status = check_shm_options(options, error, error_bytes);
+    if (status != DT_OK) return status;
+    status = shm_join(options, -1, NULL, comm, text, sizeof text);
+    if (status != DT_OK) refuse(error, error_bytes, "%s", text);
+    return status;
+}
+
+dt_status dt_comm_destroy(dt_comm *comm) {
+    if (!comm) return DT_OK;
+    if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;
+    if (atomic_exchange(&comm->busy, 1)) return comm_error(comm, DT_INVALID_USAGE, "dt_comm_destroy while another thread is inside a call; dt_abort wakes it");
+    comm->transport->destroy(comm);
+    return DT_OK;
+}
+
+dt_status dt_comm_describe(dt_comm *comm, dt_description *description) {
+    if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;
+    if (!description || description->struct_bytes != (int64_t)sizeof *description)
+        return comm_error(comm, DT_INVALID_ARGUMENT, "description is null or its struct_bytes is not %zu", sizeof *description);
+    *description = (dt_description){.struct_bytes = sizeof *description, .transport = comm->transport_number, .rank = comm->rank,
+                                    .world_size = comm->world_size, .flags = comm->flags,
+                                    .instruction_set_bits = comm->kernels->vector_bits};
+    comm->transport->describe(comm, description);
+    return DT_OK;
+}
+
+dt_status dt_set_timeout(dt_comm *comm, int64_t timeout_ms) {
+    if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;
+    if (timeout_ms < 1) return comm_error(comm, DT_INVALID_ARGUMENT, "timeout_ms is %lld; every wait needs an end", (long long)timeout_ms);
+    atomic_store(&comm->timeout_ms, timeout_ms);
+    return DT_OK;
+}
+
+dt_status dt_abort(dt_comm *comm, const char *why) {
+    if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;
+    comm->transport->abort(comm, why);
+    return DT_OK;
+}
+
+dt_status dt_status_now(dt_comm *comm) { return comm_alive(comm) ? comm->transport->state(comm) : DT_INVALID_ARGUMENT; }
+
+dt_status dt_failure_info(dt_comm *comm, dt_failure *failure) {
+    char text[DT_TEXT_BYTES];
+    if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;
+    if (!failure || failure->struct_bytes != (int64_t)sizeof *failure)
+        return comm_error(comm, DT_INVALID_ARGUMENT, "failure is null or its struct_bytes is not %zu", sizeof *failure);
+    comm->transport->failure(comm, failure, text, sizeof text);
+    return DT_OK;
+}
+
+dt_status dt_last_error(dt_comm *comm, char *text, int64_t text_bytes) {
+    dt_failure ignored;
+    char whole[DT_TEXT_BYTES] = "";
+    if (!comm_alive(comm) || !text || text_bytes < 1) return DT_INVALID_ARGUMENT;
+    comm->transport->failure(comm, &ignored, whole, sizeof whole);
+    if (!*whole) {
+        pthread_mutex_lock(&comm->text_lock);
+        memcpy(whole, comm->text, sizeof whole);
+        pthread_mutex_unlock(&comm->text_lock);
+    }
+    snprintf(text, (size_t)text_bytes, "%s", whole);
+    return DT_OK;
+}
+
+dt_status dt_flight_records(dt_comm *comm, int32_t rank, dt_flight_record *records, int64_t capacity, int64_t *count) {
+    if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;
+    if (rank < 0 || rank >= comm->world_size || !count || capacity < 0 || (capacity && !records))
+        return comm_error(comm, DT_INVALID_ARGUMENT, "dt_flight_records: rank %d of %d, capacity %lld", rank, comm->world_size, (long long)capacity);
+    *count = comm->transport->records(comm, rank, records, capacity);
+    return DT_OK;
+}

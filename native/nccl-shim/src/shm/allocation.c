@@ -1,0 +1,213 @@
+/* Registered memory: all ranks' parts in one sealed file that every rank has mapped. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shm.h"
+#include "socket.h"
+
+enum { OFFSET_BITS = 48, NUMBERS_MAX = 65535, PAGE = 4096, HUGE_PAGE = 2 << 20, WAIT_MS = 50 };
+
+typedef struct parcel {
+    dt_status status;
+    uint64_t number;
+} parcel;
+
+static char *own_part(const shm *self, const shm_allocation *of) {
+    return (char *)of->mapping->base + of->stride * self->comm.rank;
+}
+
+/* The last allocation that begins at or below the address; -1: none. */
+static int64_t find(const shm *self, const char *from) {
+    int64_t low = 0, high = self->allocation_count;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (own_part(self, self->allocations[middle]) <= from)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - 1;
+}
+
+uint64_t shm_address_of(shm *self, const void *from, int64_t bytes) {
+    if (self->same_process) return (uint64_t)(uintptr_t)from;
+    int64_t index = find(self, from);
+    if (index < 0) return 0;
+    const shm_allocation *in = self->allocations[index];
+    int64_t offset = (const char *)from - own_part(self, in);
+    return offset + bytes <= in->bytes ? in->number << OFFSET_BITS | (uint64_t)offset : 0;
+}
+
+char *shm_at(shm *self, int32_t rank, uint64_t address) {
+    if (self->same_process) return (char *)(uintptr_t)address;
+    const shm_allocation *in = self->by_number[(address >> OFFSET_BITS) - 1];
+    return (char *)in->mapping->base + in->stride * rank + (address & ((1ull << OFFSET_BITS) - 1));
+}
+
+static bool room(shm *self) {
+    int64_t capacity = self->allocation_capacity;
+    if (self->allocation_count < capacity) return true;
+    int64_t wanted = capacity ? 2 * capacity : 16;
+    if (wanted > NUMBERS_MAX) wanted = NUMBERS_MAX;
+    if (wanted == capacity) return false;
+    shm_allocation **ordered = realloc(self->allocations, (size_t)wanted * sizeof *ordered);
+    if (ordered) self->allocations = ordered;
+    shm_allocation **numbered = realloc(self->by_number, (size_t)wanted * sizeof *numbered);
+    if (numbered) self->by_number = numbered;
+    if (!ordered || !numbered) return false;
+    memset(numbered + capacity, 0, (size_t)(wanted - capacity) * sizeof *numbered);
+    self->allocation_capacity = wanted;
+    return true;
+}
+
+/* The lowest free number: the same on all ranks, because they allocate and free in one order. */
+static uint64_t free_number(const shm *self) {
+    uint64_t number = 1;
+    while (self->by_number[number - 1]) number++;
+    return number;
+}
+
+static void insert(shm *self, shm_allocation *made) {
+    int64_t index = find(self, own_part(self, made)) + 1;
+    memmove(self->allocations + index + 1, self->allocations + index, (size_t)(self->allocation_count - index) * sizeof *self->allocations);
+    self->allocations[index] = made;
+    self->allocation_count++;
+    self->by_number[made->number - 1] = made;
+}
+
+static void discard(shm *self, int64_t index) {
+    shm_allocation *gone = self->allocations[index];
+    self->allocation_count--;
+    memmove(self->allocations + index, self->allocations + index + 1, (size_t)(self->allocation_count - index) * sizeof *self->allocations);
+    self->by_number[gone->number - 1] = NULL;
+    shm_unmap(gone->mapping);
+    free(gone);
+}
+
+void shm_release_all(shm *self) {
+    while (self->allocation_count) discard(self, self->allocation_count - 1);
+    free(self->allocations);
+    free(self->by_number);
+}
+
+/* Rank 0: makes the file, keeps a mapping, sends it to the others (threads of one process take the mapping itself). */
+static dt_status make(shm *self, shm_allocation *made, uint32_t flags, char *text, size_t text_bytes) {
+    int64_t bytes = made->stride * self->comm.world_size;
+    int file = shm_memory_file(bytes, text, text_bytes);
+    dt_status status = file < 0 ? DT_OUT_OF_MEMORY : shm_map(file, bytes, flags, &made->mapping, text, text_bytes);
+    parcel parcel = {.status = status, .number = made->number};
+    for (int32_t rank = 1; rank < self->comm.world_size && !self->same_process; rank++)
+        socket_send(self->links[rank], &parcel, sizeof parcel, status == DT_OK ? file : -1);
+    if (file >= 0) close(file);
+    return status;
+}
+
+static dt_status take(shm *self, shm_allocation *made, uint32_t flags, char *text, size_t text_bytes) {
+    parcel parcel = {0};
+    int file = -1, got = 0;
+    int64_t start = nanoseconds_now(), limit_ms = atomic_load(&self->comm.timeout_ms);
+    while (got == 0 && shm_state(self) == DT_OK && (nanoseconds_now() - start) / 1000000 < limit_ms)
+        got = socket_receive(self->links[0], &parcel, sizeof parcel, &file, WAIT_MS);
+    dt_status status = got == 1 ? parcel.status : DT_SYSTEM_ERROR;
+    if (status != DT_OK)
+        snprintf(text, text_bytes, got == 1 ? "rank 0 could not make the memory" : "the memory did not come from rank 0");
+    else if (parcel.number != made->number)
+        status = DT_INTERNAL_ERROR, snprintf(text, text_bytes, "rank 0 sent allocation %llu", (unsigned long long)parcel.number);
+    else
+        status = shm_map(file, made->stride * self->comm.world_size, flags, &made->mapping, text, text_bytes);
+    if (file >= 0) close(file);
+    return status;
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* This rank's pages, made in its name: running out shows here, not as a signal later. */
+static dt_status own_pages(shm *self, const shm_allocation *made, char *text, size_t text_bytes) {
+    if (madvise(own_part(self, made), (size_t)made->stride, MADV_POPULATE_WRITE) == 0 || errno == EINVAL) return DT_OK;
+    snprintf(text, text_bytes, "no memory for %lld bytes: %s", (long long)made->stride, strerror(errno));
+    return DT_OUT_OF_MEMORY;
+}
+
+/* All must have it, or nobody keeps it. */
+static dt_status agree(shm *self, const dt_call *call, dt_status status, shm_allocation *made) {
+    uint64_t mapping = self->same_process ? (uint64_t)(uintptr_t)made->mapping : 0;
+    dt_status failed = shm_begin(self, call, mapping, 0, (uint64_t)status);
+    if (failed != DT_OK) return failed;
+    for (int32_t rank = 0; rank < self->comm.world_size; rank++)
+        if (shm_said(self, rank)->extra != DT_OK)
+            return comm_error(&self->comm, (dt_status)shm_said(self, rank)->extra, "dt_alloc of %lld bytes failed on rank %d%s%s",
+                              (long long)call->count, rank, rank == self->comm.rank ? ": " : "", rank == self->comm.rank ? self->comm.text : "");
+    if (self->same_process) made->mapping = (shm_mapping *)(uintptr_t)shm_said(self, 0)->send;
+    return DT_OK;
+}
+
+static dt_status obtain(shm *self, const dt_call *call, shm_allocation *made, uint32_t flags) {
+    char text[300] = "";
+    dt_status status = shm_begin(self, call, 0, 0, 0);
+    if (status != DT_OK) return status;
+    if (self->comm.rank == 0)
+        status = make(self, made, flags, text, sizeof text);
+    else if (!self->same_process)
+        status = take(self, made, flags, text, sizeof text);
+    if (status == DT_OK && made->mapping) status = own_pages(self, made, text, sizeof text);
+    if (self->same_process && self->comm.rank == 0 && made->mapping) atomic_store(&made->mapping->owners, self->comm.world_size);
+    if (status != DT_OK) comm_error(&self->comm, status, "%s", text);
+    bool made_here = made->mapping != NULL;
+    dt_status agreed = agree(self, call, status, made);
+    if (agreed != DT_OK && made_here) {
+        if (self->same_process) atomic_store(&made->mapping->owners, 1);
+        shm_unmap(made->mapping);
+    }
+    return agreed;
+}
+
+dt_status shm_allocate(dt_comm *comm, int64_t bytes, uint32_t flags, void **memory) {
+    shm *self = shm_of(comm);
+    dt_status status = shm_state(self);
+    if (status != DT_OK) return status;
+    int64_t page = flags & DT_HUGE_PAGES ? HUGE_PAGE : PAGE;
+    dt_call call = {.verb = DT_VERB_ALLOC, .dtype = DTYPE_BYTE, .op = (int32_t)flags, .count = bytes};
+    shm_allocation *made = calloc(1, sizeof *made);
+    if (!made || !room(self)) {
+        free(made);
+        return comm_error(comm, DT_OUT_OF_MEMORY, "no room for another of %lld allocations", (long long)self->allocation_count);
+    }
+    made->bytes = bytes;
+    made->stride = (bytes + page - 1) / page * page;
+    made->number = free_number(self);
+    comm->sequence++;
+    uint64_t record = shm_record_enter(self, &call);
+    status = obtain(self, &call, made, flags);
+    shm_record_leave(self, record, status, false);
+    if (status != DT_OK) {
+        free(made);
+        return status;
+    }
+    insert(self, made);
+    if (!self->same_process) shm_populate(made->mapping->base, made->mapping->bytes); /* page tables for the peers' parts */
+    *memory = own_part(self, made);
+    return DT_OK;
+}
+
+dt_status shm_release(dt_comm *comm, void *memory) {
+    shm *self = shm_of(comm);
+    int64_t index = find(self, memory);
+    if (index < 0 || own_part(self, self->allocations[index]) != memory)
+        return comm_error(comm, DT_INVALID_ARGUMENT, "dt_free: %p is not memory from dt_alloc of this communicator", memory);
+    dt_status status = shm_state(self);
+    if (status == DT_OK) { /* peers may still be reading: all come here first */
+        dt_call call = {.verb = DT_VERB_FREE, .dtype = DTYPE_BYTE, .count = (int64_t)self->allocations[index]->number};
+        comm->sequence++;
+        uint64_t record = shm_record_enter(self, &call);
+        status = shm_begin(self, &call, 0, 0, 0);
+        shm_record_leave(self, record, status, false);
+    }
+    discard(self, index);
+    return status;
+}

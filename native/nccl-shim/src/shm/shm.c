@@ -1,0 +1,160 @@
+/* The shm transport put together. */
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm.h"
+
+enum { SMALL_BYTES = 16 * 1024, SMALL_BYTES_OVERSUBSCRIBED = 64 * 1024 };
+
+dt_status shm_collective(dt_comm *comm, const dt_call *call) {
+    shm *self = shm_of(comm);
+    bool mapped = false;
+    dt_status status = shm_state(self);
+    if (status != DT_OK) return status;
+    comm->sequence++;
+    uint64_t record = shm_record_enter(self, call);
+    if (comm->world_size == 1) {
+        if (call->send != call->recv && call->count) memcpy(call->recv, call->send, (size_t)(call->count * dtype_bytes(call->dtype)));
+    } else {
+        status = call->verb == DT_VERB_BARRIER ? shm_begin(self, call, 0, 0, 0) : shm_staged(self, call, &mapped);
+    }
+    shm_record_leave(self, record, status, mapped);
+    return status;
+}
+
+/* What others have to know of this rank. */
+static void introduce(shm *self) {
+    char state;
+    cpu_set_t cores;
+    struct stat namespace;
+    atomic_store(&self->own->pid_namespace, stat("/proc/self/ns/pid", &namespace) == 0 ? (uint64_t)namespace.st_ino : 0);
+    atomic_store(&self->own->start_time, process_start_time(getpid(), &state));
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0)
+        for (int cpu = 0; cpu < SHM_CPU_WORDS * 64 && cpu < CPU_SETSIZE; cpu++)
+            if (CPU_ISSET(cpu, &cores)) atomic_fetch_or(&self->own->cpus[cpu / 64], 1ull << (cpu % 64));
+    atomic_store(&self->own->joined, 1);
+}
+
+/* Under a launcher that binds processes each rank sees few cores: what counts is what all have together. */
+static int32_t cores_of_all(shm *self) {
+    int32_t cores = 0;
+    for (int word = 0; word < SHM_CPU_WORDS; word++) {
+        uint64_t mask = 0;
+        for (int32_t rank = 0; rank < self->comm.world_size; rank++) mask |= atomic_load(&self->ranks[rank].cpus[word]);
+        cores += __builtin_popcountll(mask);
+    }
+    return cores > 0 ? cores : 1;
+}
+
+static dt_status start(shm *self, char *text, size_t text_bytes) {
+    int32_t world = self->comm.world_size;
+    self->own = &self->ranks[self->comm.rank];
+    self->ends = calloc((size_t)world, sizeof *self->ends);
+    if (!self->ends) return DT_OUT_OF_MEMORY;
+    char *slots = shm_slot(self, self->comm.rank, 0);
+    if (!self->same_process || self->comm.rank == 0) shm_populate(slots, 2 * self->layout.slot_bytes);
+    introduce(self);
+    dt_status status = shm_watch(self, text, text_bytes);
+    if (status == DT_OK) status = shm_barrier(self);
+    if (status != DT_OK) {
+        snprintf(text, text_bytes, "%s", atomic_load(&self->control->failure.state) == SHM_FAILED ? self->control->failure.text : "a rank failed to start");
+        return status;
+    }
+    self->cores = cores_of_all(self);
+    self->oversubscribed = world > self->cores && !(self->comm.flags & DT_ALWAYS_SPIN);
+    self->small_bytes = self->oversubscribed ? SMALL_BYTES_OVERSUBSCRIBED : SMALL_BYTES;
+    if (self->small_bytes > self->segment_bytes) self->small_bytes = self->segment_bytes;
+    return shm_barrier(self);
+}
+
+static void shm_destroy(dt_comm *comm) {
+    shm *self = shm_of(comm);
+    if (self->own && self->control) {
+        atomic_store(&self->own->left, 1);
+        shm_ring_all(self);
+    }
+    shm_stop_watching(self);
+    shm_release_all(self);
+    for (int32_t rank = 0; self->links && rank < comm->world_size; rank++)
+        if (self->links[rank] >= 0) close(self->links[rank]);
+    free(self->links);
+    free(self->ends);
+    shm_unmap(self->mapping);
+    comm_dispose(comm);
+    free(self);
+}
+
+dt_status shm_join(const dt_options *options, int listener, shm *parent, dt_comm **comm, char *text, size_t text_bytes) {
+    shm *self = calloc(1, sizeof *self);
+    dt_status status = self ? comm_initialise(&self->comm, &shm_transport, options) : DT_OUT_OF_MEMORY;
+    if (status != DT_OK) {
+        free(self);
+        snprintf(text, text_bytes, "no memory");
+        return status;
+    }
+    self->watcher.stop = -1;
+    self->clock_start_ns = nanoseconds_now();
+    self->clock_start_ticks = ticks_now();
+    self->links = malloc((size_t)options->world_size * sizeof *self->links);
+    for (int32_t rank = 0; self->links && rank < options->world_size; rank++) self->links[rank] = -1;
+    status = self->links ? shm_connect(options, listener, parent, self, text, text_bytes) : DT_OUT_OF_MEMORY;
+    if (status == DT_OK) status = start(self, text, text_bytes);
+    if (status != DT_OK) {
+        shm_destroy(&self->comm);
+        return status;
+    }
+    *comm = &self->comm;
+    return DT_OK;
+}
+
+static void abort_all(dt_comm *comm, const char *why) {
+    shm *self = shm_of(comm);
+    char last[200];
+    shm_last_call(self, comm->rank, last, sizeof last);
+    shm_fail(self, DT_ABORTED, (shm_culprit){comm->rank, DT_REASON_NONE}, "rank %d (pid %d) aborted: %.400s; its %s", comm->rank,
+             atomic_load(&self->own->pid), why ? why : "no reason given", last);
+}
+
+static dt_status state(dt_comm *comm) { return shm_state(shm_of(comm)); }
+
+static void failure(dt_comm *comm, dt_failure *to, char *text, size_t text_bytes) {
+    shm *self = shm_of(comm);
+    const shm_failure *from = &self->control->failure;
+    dt_status status = shm_state(self);
+    bool known = status != DT_OK && atomic_load(&from->state) == SHM_FAILED;
+    *to = (dt_failure){.struct_bytes = sizeof *to, .status = status, .rank = -1};
+    if (known) {
+        to->rank = from->rank;
+        to->pid = from->pid;
+        to->reason = from->reason;
+        to->sequence = from->sequence;
+        to->verb = from->verb;
+    }
+    if (status != DT_OK) snprintf(text, text_bytes, "%s", known ? from->text : "the rank that reported a failure died while writing it");
+}
+
+static void describe(dt_comm *comm, dt_description *to) {
+    shm *self = shm_of(comm);
+    to->same_process = self->same_process;
+    to->cores = self->cores;
+    to->oversubscribed = self->oversubscribed;
+    to->group = self->control->group;
+}
+
+const dt_transport shm_transport = {
+    .collective = shm_collective,
+    .exchange = shm_exchange,
+    .split = shm_split,
+    .allocate = shm_allocate,
+    .release = shm_release,
+    .destroy = shm_destroy,
+    .abort = abort_all,
+    .state = state,
+    .failure = failure,
+    .describe = describe,
+    .records = shm_records,
+};

@@ -1,0 +1,93 @@
+/* Waiting: spin while every rank has a core, yield where ranks outnumber cores, then sleep on a futex.
+ *
+ * No wake-up is lost: who publishes stores first and then looks for sleepers; who sleeps says so first and then looks at the condition.
+ * Both are sequentially consistent operations, so at least one of the two sees the other. */
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm.h"
+
+enum { LOOK_NS = 100 * 1000, SPINS_BETWEEN_LOOKS = 64, SLEEP_MS = 50 };
+
+static void pause_core(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t ms) {
+    struct timespec limit = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    syscall(SYS_futex, word, FUTEX_WAIT, value, &limit, NULL, 0);
+}
+
+static void ring_rank(shm *self, int32_t rank) {
+    _Atomic uint32_t *doorbell = &self->ranks[rank].doorbell;
+    atomic_fetch_add(doorbell, 1);
+    syscall(SYS_futex, doorbell, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+void shm_ring(shm *self) {
+    if (atomic_load(&self->control->sleepers) <= 0) return;
+    for (int32_t rank = 0; rank < self->comm.world_size; rank++) {
+        uint32_t awaited = atomic_load(&self->control->awaited[rank]);
+        if (awaited == SHM_ANYONE || awaited == (uint32_t)self->comm.rank + 1) ring_rank(self, rank);
+    }
+}
+
+void shm_ring_all(shm *self) {
+    for (int32_t rank = 0; rank < self->comm.world_size; rank++) ring_rank(self, rank);
+}
+
+/* Until something may have changed: a ring, or a little while. */
+static void sleep_once(shm *self, shm_condition condition, void *context, uint32_t awaited) {
+    _Atomic uint32_t *word = &self->control->awaited[self->comm.rank];
+    uint32_t rings = atomic_load(&self->own->doorbell);
+    atomic_store(word, awaited);
+    atomic_fetch_add(&self->control->sleepers, 1);
+    if (!condition(self, context)) futex_wait(&self->own->doorbell, rings, SLEEP_MS);
+    atomic_fetch_sub(&self->control->sleepers, 1);
+    atomic_store(word, 0);
+}
+
+/* True: the condition holds. False after LOOK_NS, or if the communicator failed. */
+static bool look(shm *self, shm_condition condition, void *context, int64_t *now) {
+    int64_t start = *now = nanoseconds_now();
+    do {
+        if (self->oversubscribed) {
+            if (condition(self, context)) return true;
+            sched_yield();
+        } else {
+            for (int spin = 0; spin < SPINS_BETWEEN_LOOKS; spin++) {
+                if (condition(self, context)) return true;
+                pause_core();
+            }
+        }
+        if (atomic_load_explicit(&self->control->failure.state, memory_order_relaxed) != SHM_HEALTHY) return false;
+        *now = nanoseconds_now();
+    } while (*now - start < LOOK_NS);
+    return false;
+}
+
+dt_status shm_wait(shm *self, shm_condition condition, void *context, uint32_t awaited) {
+    int64_t now = 0, start = 0;
+    for (;;) {
+        if (look(self, condition, context, &now)) return DT_OK;
+        dt_status status = shm_state(self);
+        if (status != DT_OK) return status;
+        if (start == 0) start = now;
+        int64_t waited_ms = (now - start) / 1000000;
+        if (waited_ms >= atomic_load_explicit(&self->comm.timeout_ms, memory_order_relaxed)) return DT_TIMEOUT;
+        do {
+            sleep_once(self, condition, context, awaited);
+            if (condition(self, context)) return DT_OK;
+            if (atomic_load_explicit(&self->control->failure.state, memory_order_relaxed) != SHM_HEALTHY) break;
+            now = nanoseconds_now();
+            waited_ms = (now - start) / 1000000;
+        } while (waited_ms < atomic_load_explicit(&self->comm.timeout_ms, memory_order_relaxed));
+    }
+}

@@ -1,0 +1,137 @@
+#include "ranks.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LIMIT_S = 60 };
+
+double seconds_now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+void check_failed(const char *file, int line, const char *condition, const char *format, ...) {
+    char text[1500];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "%s:%d: %s does not hold: %s\n", file, line, condition, text);
+    fflush(stderr);
+    _exit(1);
+}
+
+void expect_status(const char *file, int line, const char *call, dt_comm *comm, dt_status status, dt_status wanted) {
+    char text[1024] = "";
+    if (status == wanted) return;
+    if (comm) dt_last_error(comm, text, sizeof text);
+    check_failed(file, line, call, "it gave %d (%s), wanted %d (%s); %s", status, dt_status_text(status), wanted, dt_status_text(wanted), text);
+}
+
+void expect_text(const char *file, int line, dt_comm *comm, const char *const *parts) {
+    char text[1024] = "";
+    dt_last_error(comm, text, sizeof text);
+    for (; *parts; parts++)
+        if (!strstr(text, *parts)) check_failed(file, line, "the text of the error", "\"%s\" is not in \"%s\"", *parts, text);
+}
+
+void fresh_address(char address[64]) {
+    static atomic_int number;
+    snprintf(address, 64, "@disttrain-test-%d-%d", (int)getpid(), atomic_fetch_add(&number, 1));
+}
+
+dt_options world_options(int32_t rank, int32_t world, const char *address, int64_t timeout_ms) {
+    return (dt_options){.struct_bytes = sizeof(dt_options), .transport = DT_TRANSPORT_SHM, .rank = rank, .world_size = world,
+                        .timeout_ms = timeout_ms ? timeout_ms : 30000, .address = address, .secret = "a secret of tests", .secret_bytes = 17};
+}
+
+typedef struct rank_start {
+    ranks_options options;
+    void (*body)(rank_context *);
+    const char *address;
+    void *shared;
+    int32_t rank;
+} rank_start;
+
+static void *run_rank(void *argument) {
+    const rank_start *start = argument;
+    char error[1024];
+    dt_options options = world_options(start->rank, start->options.world, start->address, start->options.timeout_ms);
+    rank_context context = {.rank = start->rank, .world = start->options.world, .shared = start->shared, .argument = start->options.argument};
+    options.segment_bytes = start->options.segment_bytes;
+    options.flags = start->options.flags;
+    dt_status status = dt_comm_init(&options, &context.comm, error, sizeof error);
+    CHECK(status == DT_OK, "rank %d: %s", start->rank, error);
+    start->body(&context);
+    EXPECT(NULL, dt_comm_destroy(context.comm), DT_OK);
+    return NULL;
+}
+
+static void run_threads(rank_start *starts, int32_t world) {
+    pthread_t threads[128];
+    for (int32_t rank = 0; rank < world; rank++) pthread_create(&threads[rank], NULL, run_rank, &starts[rank]);
+    for (int32_t rank = 0; rank < world; rank++) pthread_join(threads[rank], NULL);
+}
+
+static void run_processes(rank_start *starts, const ranks_options *options) {
+    pid_t pids[128];
+    fflush(NULL);
+    for (int32_t rank = 0; rank < options->world; rank++)
+        if ((pids[rank] = fork()) == 0) {
+            alarm(LIMIT_S);
+            run_rank(&starts[rank]);
+            fflush(NULL);
+            exit(0); /* so that leaks are looked for */
+        }
+    int failures = 0;
+    for (int32_t rank = 0; rank < options->world; rank++) {
+        int status = 0;
+        while (waitpid(pids[rank], &status, WUNTRACED) == pids[rank] && WIFSTOPPED(status)) continue;
+        bool expected = options->killed == rank + 1 && WIFSIGNALED(status);
+        if (status == 0 || expected) continue;
+        failures++;
+        fprintf(stderr, "rank %d of %d (pid %d) ended with %s %d\n", rank, options->world, pids[rank], WIFSIGNALED(status) ? "signal" : "code",
+                WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    }
+    if (failures) exit(1);
+}
+
+void run_ranks(ranks_options options, void (*body)(rank_context *)) {
+    char address[64];
+    rank_start starts[128];
+    void *shared = mmap(NULL, RANKS_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    fresh_address(address);
+    for (int32_t rank = 0; rank < options.world; rank++) starts[rank] = (rank_start){options, body, address, shared, rank};
+    if (options.threads)
+        run_threads(starts, options.world);
+    else
+        run_processes(starts, &options);
+    munmap(shared, RANKS_SHARED_BYTES);
+}
+
+int open_files(void) {
+    int count = 0;
+    DIR *files = opendir("/proc/self/fd");
+    while (files && readdir(files)) count++;
+    if (files) closedir(files);
+    return count;
+}
+
+bool begin_test(int argc, char **argv, const char *name) {
+    if (argc > 1 && !strstr(name, argv[1])) return false;
+    printf("  %s\n", name);
+    fflush(stdout);
+    return true;
+}
