@@ -28,9 +28,9 @@ public readonly struct FixedLengthFraming : IRecordFraming
         if (!isFinal) return frame.Need(needed);
         int left = window.Length - lead - _footerByteCount;
         if (left == 0) return FrameStatus.End;
-        string whole = $"expected is {_headerByteCount:N0} bytes of header, records of {_recordByteCount:N0} and {_footerByteCount:N0} of footer";
-        return frame.Damage(left < 0 ? $"the file has {offset + window.Length:N0} bytes, fewer than header and footer: {whole}"
-            : $"{left:N0} bytes are left over: {whole}", Math.Max(0, Math.Min(lead, window.Length)), 0);
+        return left < 0
+            ? frame.Damage($"the file has {offset + window.Length:N0} bytes, fewer than its header of {_headerByteCount:N0} and footer of {_footerByteCount:N0}", 0, 0)
+            : frame.Damage($"{left:N0} bytes are left over, a record has {_recordByteCount:N0}: cut short, or a header or footer that the options do not say", Math.Min(lead, window.Length), 0);
     }
 
     /// <inheritdoc/>

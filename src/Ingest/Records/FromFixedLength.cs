@@ -54,4 +54,6 @@ internal sealed class FixedLengthIndex : RecordIndex
     internal override long Count { get; }
 
     internal override long OffsetOf(long record) => record == Count ? _end : record == 0 ? 0 : _headerByteCount + (record * _recordByteCount);
+
+    internal override int LeadOf(long record) => record == 0 && _whole > 0 ? _headerByteCount : 0;
 }

@@ -68,7 +68,8 @@ internal sealed class IndexedRecordReader<TFraming> : IndexedReader<Record> wher
     {
         int file = Find(position);
         long number = position - _firsts[file];
-        return new SourceLocation(_files[file], _indices[file].OffsetOf(number), number);
+        RecordIndex index = _indices[file];
+        return new SourceLocation(_files[file], index.OffsetOf(number) + index.LeadOf(number), number);
     }
 
     protected override void Dispose(bool disposing)

@@ -8,6 +8,9 @@ internal abstract class RecordIndex
 
     /// <summary>Bytes before a record, its header counted to it; for <see cref="Count"/>, where the last one ends.</summary>
     internal abstract long OffsetOf(long record);
+
+    /// <summary>Bytes from there to where the record itself begins, as far as that is known without reading.</summary>
+    internal virtual int LeadOf(long record) => 0;
 }
 
 /// <summary>An index as a list of offsets: 8 bytes a record.</summary>

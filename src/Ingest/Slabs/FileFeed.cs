@@ -91,6 +91,7 @@ internal sealed class FileFeed(FileFeedOptions options, StreamContext context) :
             if (_offset > _length) throw new DataFormatException(_source.Name, _offset, $"the saved position lies behind the end of the file, which has {_length:N0} bytes: the data have changed");
             return;
         }
+        if (_source.GetLength(context.Cancellation) == 0) throw new DataFormatException(_source.Name, 0, $"the file is empty, which {compression} data never are: cut short");
         _content = Decompression.Open(compression, _source, context.Cancellation);
         // Compressed data can't be entered in the middle: what lies before the position is decompressed and dropped.
         RentSlab(options.SlabByteCount);
