@@ -152,6 +152,37 @@ public sealed class FromCsvTests : IDisposable
         }, iter: 200, threads: 1);
 
     [Fact]
+    public void A_file_that_shrinks_while_being_read_is_found()
+    {
+        string file = Write("a,b\n" + string.Concat(Enumerable.Repeat("1,2\n", 1_000_000)));
+        using DatasetIterator<int> run = Dataset.FromCsv(file, (in CsvRow row) => row.GetInt32(0), new CsvOptions { ReadAhead = false }).Iterate();
+        Assert.True(run.MoveNext());
+        using (FileStream stream = new(file, FileMode.Open, FileAccess.Write, FileShare.ReadWrite)) stream.SetLength(3_000_000);
+        DataFormatException failure = Assert.Throws<DataFormatException>(() =>
+        {
+            while (run.MoveNext()) Assert.Equal(1, run.Current);
+        });
+        Assert.Contains("shorter while it was read", failure.Message);
+    }
+
+    // What a table cut between rows lacks can't be told; a cut inside a row mostly can.
+    [Fact]
+    public void A_file_cut_short_inside_a_row_is_found()
+    {
+        byte[] whole = Encoding.UTF8.GetBytes("a,b\n1,\"x\ny\"\n2,\"z\"\n");
+        for (int length = 4; length < whole.Length; length++)
+        {
+            string file = _folder.Write("cut.csv", whole[..length]);
+            int rows = 0;
+            Exception? failure = Xunit.Record.Exception(() => rows = Dataset.FromCsv(file, (in CsvRow row) => row.GetString(1), new CsvOptions { ReadAhead = false }).Count());
+            // Without the last line end, or the last field, a row looks whole all the same.
+            bool isBetween = length is 4 or 6 or 11 or 12 or 14 or 17;
+            Assert.Equal(isBetween, failure is null);
+            if (!isBetween) Assert.IsType<DataFormatException>(failure);
+        }
+    }
+
+    [Fact]
     public void Damaged_files_give_clear_errors()
     {
         byte[] valid = Encoding.UTF8.GetBytes("a,b,c\n1,\"x\"\"y\",z\r\n2,,ä\n3,\"q\nr\",s\n");

@@ -162,6 +162,23 @@ public sealed class FromWebDatasetTests : IDisposable
     }
 
     [Fact]
+    public void An_archive_that_shrinks_while_being_read_is_found()
+    {
+        Write("s-{0}.tar", 3000, 3000);
+        string shard = _folder.File("s-0.tar");
+        using DatasetIterator<WebSample> run = Dataset.FromWebDataset(shard, new WebDatasetOptions { ReadAhead = false }).Iterate();
+        Assert.True(run.MoveNext());
+        run.Current.Dispose();
+        using (FileStream file = new(shard, FileMode.Open, FileAccess.Write, FileShare.ReadWrite)) file.SetLength(3_000_000);
+        DataFormatException failure = Assert.Throws<DataFormatException>(() =>
+        {
+            while (run.MoveNext()) run.Current.Dispose();
+        });
+        Assert.Contains("shorter while it was read", failure.Message);
+        Assert.Equal(shard, failure.File);
+    }
+
+    [Fact]
     public void A_missing_shard_is_named() =>
         Assert.Contains(_folder.File("no.tar"), Assert.Throws<IngestException>(() => Read(_folder.File("no.tar"))).Message);
 
