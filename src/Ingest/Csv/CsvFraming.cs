@@ -11,7 +11,7 @@ internal readonly struct CsvFraming(byte separator, bool hasHeader, int maxRowBy
         if (offset == 0)
         {
             if (window.Length < 4 && !isFinal) return frame.Need(4);
-            at = ByteOrderMark.LengthAt(window);
+            at = PassBlankLines(window, ByteOrderMark.LengthAt(window));
             if (hasHeader && !TryPassRow(window, isFinal, ref at, ref frame, out FrameStatus status)) return status;
         }
         at = PassBlankLines(window, at);

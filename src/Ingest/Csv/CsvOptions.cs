@@ -1,7 +1,7 @@
 namespace DistTrain.Ingest;
 
 /// <summary>How CSV files are written (RFC 4180) and which of their columns are read.</summary>
-public sealed record CsvOptions
+public sealed record CsvOptions : RecordFileOptions
 {
     /// <summary>Between fields: one ASCII character, not a quote or a line end. A comma.</summary>
     public char Separator { get; init; } = ',';
@@ -20,14 +20,11 @@ public sealed record CsvOptions
     /// <summary>A longer row is an error: what a quote that is never closed leads to. 16 MiB.</summary>
     public int MaxRowByteCount { get; init; } = 1 << 24;
 
-    /// <summary>How the files are compressed.</summary>
-    public DataCompression Compression { get; init; }
-
-    /// <summary>Reads ahead on a thread of its own; else the thread that takes elements reads too.</summary>
-    public bool ReadAhead { get; init; } = true;
-
     /// <summary>Threads that split rows and run the parser, which must be thread-safe then; the order of the rows stays. Inline by default.</summary>
     public Parallelism Parallelism { get; init; }
+
+    // Which bytes are rows depends on these two alone.
+    internal string IndexFormat => $"csv{(int)Separator:x2}{(HasHeader ? 'h' : 'n')}";
 
     internal CsvOptions Checked()
     {

@@ -11,7 +11,8 @@ public static partial class Dataset
     /// Rows of CSV files (RFC 4180), file after file: quoted fields with separators, quotes and line ends in them, line ends with or without carriage return, a UTF-8
     /// byte-order mark, a header. Blank lines are no rows. Nothing is allocated for a row but what the parser makes. A row with another number of fields than the
     /// header, text that is no UTF-8, a quote in the wrong place and a field that is no number are errors naming file, byte, line and column; asking again gives the
-    /// next row.
+    /// next row. Local files that are not compressed have index access: the index is made by reading them once when an operator first needs it, and kept
+    /// (<see cref="IngestOptions.IndexFolder"/>).
     /// </summary>
     /// <param name="files">Paths or addresses, read when the run comes to them; entries with wildcards as in <see cref="ListFiles(IEnumerable{string}, ulong?)"/>.</param>
     /// <param name="parse">Makes an element of a row: <c>(in CsvRow row) => new Point(row.GetSingle(0), row.GetSingle(1))</c>.</param>
@@ -23,7 +24,9 @@ public static partial class Dataset
         ArgumentNullException.ThrowIfNull(parse);
         CsvOptions settings = (options ?? new CsvOptions()).Checked();
         CsvFraming framing = new((byte)settings.Separator, settings.HasHeader, settings.MaxRowByteCount);
-        FramedDataset<CsvFraming> rows = new("FromCsv", FileSearch.Resolve("FromCsv", files), framing, settings.Compression, settings.ReadAhead);
+        RecordAccess<CsvFraming> access = new(RecordScan.Indexer(settings.IndexFormat, framing), framing, TFRecordOptions.LargestRecordByteCount);
+        List<string> resolved = FileSearch.Resolve("FromCsv", files);
+        FramedDataset<CsvFraming> rows = new("FromCsv", resolved, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
         return new ParsedDataset<T>(rows, (context, isShared) => new CsvFunction<T>(parse, settings, isShared, file => ReadFirstRow(file, settings, context)), "FromCsv", settings.Parallelism);
     }
 

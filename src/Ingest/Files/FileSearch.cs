@@ -134,7 +134,7 @@ internal static class FileSearch
         {
             foreach (FileSystemInfo entry in Entries(folder))
             {
-                if (!NamePattern.Matches(part, entry.Name)) continue;
+                if (!NamePattern.Matches(part, entry.Name) || (IsIndex(entry.Name) && !IsIndex(part))) continue;
                 string path = Path.Join(folder, entry.Name);
                 if (!isLast && Directory.Exists(path)) Visit(path, index + 1);
                 else if (isLast && File.Exists(path)) _found.Add(path);
@@ -148,6 +148,9 @@ internal static class FileSearch
             foreach (FileSystemInfo entry in Entries(folder))
                 if (entry is DirectoryInfo && entry.LinkTarget is null && !entry.Name.StartsWith('.')) VisitDeep(Path.Join(folder, entry.Name), index);
         }
+
+        // Indices are kept beside the data and are none.
+        private static bool IsIndex(string name) => name.EndsWith(RecordIndexFile.Extension, StringComparison.Ordinal);
 
         private static bool Exists(string path, bool isLast) => isLast ? File.Exists(path) : Directory.Exists(path);
 

@@ -9,7 +9,7 @@ public static partial class Dataset
     /// The paths of the files that match, each once, in ordinal order. <c>*</c> and <c>?</c> match within a name, <c>[a-z]</c> and <c>[!a-z]</c> one character,
     /// <c>**</c> any number of folders, <c>{train,test}</c> and WebDataset's <c>{000000..000127}</c> stand for several patterns, each of which must match.
     /// In addresses of servers only braces are expanded, and nothing is asked of the server.
-    /// Names that begin with a dot are matched only by patterns that do, <c>**</c> follows no links. The folders are read in this call, not in the runs.
+    /// Names that begin with a dot are matched only by patterns that do, record indices (<c>*.dtindex</c>) likewise, <c>**</c> follows no links. The folders are read in this call, not in the runs.
     /// </summary>
     /// <param name="patterns">Patterns or plain paths, absolute or from the current folder; results are spelled the same way.</param>
     /// <param name="shuffleSeed">Not null: another order each epoch, keyed by this number and the epoch.</param>

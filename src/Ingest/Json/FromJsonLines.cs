@@ -9,7 +9,8 @@ public static partial class Dataset
 
     /// <summary>
     /// Objects from JSON Lines files, one a line, file after file. Lines of white space only are passed over. A line that is no JSON, or no such object, is an error that
-    /// names file, byte, line and the byte in it; asking again gives the next line.
+    /// names file, byte, line and the byte in it; asking again gives the next line. Local files that are
+    /// not compressed have index access, as with <see cref="FromCsv{T}(IEnumerable{string}, CsvRowParser{T}, CsvOptions?)"/>.
     /// </summary>
     /// <param name="files">Paths or addresses, read when the run comes to them; entries with wildcards as in <see cref="ListFiles(IEnumerable{string}, ulong?)"/>.</param>
     /// <param name="type">How the objects are written, from a source-generated <c>JsonSerializerContext</c>.</param>
@@ -33,7 +34,10 @@ public static partial class Dataset
         ArgumentNullException.ThrowIfNull(parse);
         JsonLinesOptions settings = options ?? new JsonLinesOptions();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(settings.MaxLineByteCount);
-        FramedDataset<JsonLinesFraming> lines = new("FromJsonLines", FileSearch.Resolve("FromJsonLines", files), new JsonLinesFraming(settings.MaxLineByteCount), settings.Compression, settings.ReadAhead);
+        JsonLinesFraming framing = new(settings.MaxLineByteCount);
+        RecordAccess<JsonLinesFraming> access = new(RecordScan.Indexer("jsonl", framing), framing, TFRecordOptions.LargestRecordByteCount);
+        List<string> resolved = FileSearch.Resolve("FromJsonLines", files);
+        FramedDataset<JsonLinesFraming> lines = new("FromJsonLines", resolved, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
         return new ParsedDataset<T>(lines, (_, _) => new JsonLineFunction<T>(parse, settings.Reader), "FromJsonLines", settings.Parallelism);
     }
 }

@@ -12,6 +12,9 @@ namespace DistTrain.Ingest;
 /// </summary>
 internal sealed class RecordIndexFile
 {
+    /// <summary>What the names of indices end with.</summary>
+    internal const string Extension = ".dtindex";
+
     private const uint Magic = 0x58494454; // "DTIX"
     private const uint Version = 1;
     private const int HeaderByteCount = 48, CrcAt = 40, FormatByteCount = 8;
@@ -34,7 +37,7 @@ internal sealed class RecordIndexFile
         _dataLength = dataLength;
         _dataTime = dataTime.Ticks;
         string full = Path.GetFullPath(dataPath);
-        _paths = folder is not null ? [InFolder(folder, full)] : [full + ".dtindex", InFolder(Path.Combine(DataSetCatalog.DefaultCacheFolder, "indices"), full)];
+        _paths = folder is not null ? [InFolder(folder, full)] : [full + Extension, InFolder(Path.Combine(DataSetCatalog.DefaultCacheFolder, "indices"), full)];
     }
 
     /// <summary>Where the index may lie, the first choice first.</summary>

@@ -9,7 +9,8 @@ public static partial class Dataset
     /// Samples of a WebDataset: tar files (V7, ustar, pax, GNU; gzip or zstd around them) in which files that follow one another and share everything up to the first dot
     /// of their names are one sample. Nothing is written to disk; a sample is a slice of the memory that the archive was read into. Folders, links, devices and files
     /// without a dot or in <c>__meta__</c> are passed over; sparse files and archives in several volumes are refused. Headers' checksums are verified; an
-    /// archive without its end mark is taken for cut short. Damage ends its archive: asking again gives the next one.
+    /// archive without its end mark is taken for cut short. Damage ends its archive: asking again gives the next one. Local archives that are not compressed have index
+    /// access: the index is made by reading them once when an operator first needs it, and kept (<see cref="IngestOptions.IndexFolder"/>).
     /// </summary>
     /// <param name="shards">Paths or addresses, read when the run comes to them; patterns as in <see cref="ListFiles(IEnumerable{string}, ulong?)"/>: <c>train-{000000..000127}.tar</c>.</param>
     /// <param name="options">How the archives are read.</param>
@@ -18,22 +19,19 @@ public static partial class Dataset
     {
         WebDatasetOptions settings = options ?? new WebDatasetOptions();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(settings.MaxSampleByteCount);
-        FramedDataset<TarFraming> samples = new("FromWebDataset", FileSearch.Resolve("FromWebDataset", shards), new TarFraming(settings.MaxSampleByteCount), settings.Compression, settings.ReadAhead);
+        TarFraming framing = new(settings.MaxSampleByteCount);
+        RecordAccess<TarFraming> access = new(RecordScan.Indexer("websamp", framing), framing with { IsAlone = true }, TFRecordOptions.LargestRecordByteCount);
+        List<string> files = FileSearch.Resolve("FromWebDataset", shards);
+        FramedDataset<TarFraming> samples = new("FromWebDataset", files, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
         return new ParsedDataset<WebSample>(samples, (_, _) => WebSampleFunction.Instance, "FromWebDataset", default);
     }
 }
 
 /// <summary>How the archives of a WebDataset are read.</summary>
-public sealed record WebDatasetOptions
+public sealed record WebDatasetOptions : RecordFileOptions
 {
     /// <summary>A sample that takes more bytes of its archive, headers included, is an error. 1 GiB.</summary>
     public int MaxSampleByteCount { get; init; } = 1 << 30;
-
-    /// <summary>How the archives are compressed.</summary>
-    public DataCompression Compression { get; init; }
-
-    /// <summary>Reads ahead on a thread of its own; else the thread that takes elements reads too.</summary>
-    public bool ReadAhead { get; init; } = true;
 }
 
 /// <summary>Shows a sample's piece of the archive as a sample, under the same lease.</summary>

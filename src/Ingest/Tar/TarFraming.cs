@@ -6,6 +6,9 @@ internal readonly struct TarFraming(int maxSampleByteCount) : IRecordFraming
     // Samples have a handful of files. Archives whose names have the dot in another place make one sample of everything.
     private const int MaxPartCount = 1000;
 
+    /// <summary>Whether the window holds one sample and nothing else: then it needs no end mark.</summary>
+    internal bool IsAlone { get; init; }
+
     public FrameStatus Read(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame)
     {
         TarWalker walker = new(window, verify: true);
@@ -22,6 +25,7 @@ internal readonly struct TarFraming(int maxSampleByteCount) : IRecordFraming
             if (step == TarStep.End) return FrameStatus.End;
             if (step == TarStep.Bad) return frame.Damage(walker.Problem!, walker.ProblemAt, 0);
             if (step == TarStep.Incomplete && !isFinal && walker.NeededByteCount - Math.Max(start, 0) > maxSampleByteCount) return TooLong(ref frame, Math.Max(start, 0), 0);
+            if (IsAlone && isFinal && start >= 0 && walker.Start == window.Length) return frame.Set(start, window.Length - start, window.Length, start);
             if (step == TarStep.Incomplete) return isFinal ? CutShort(window, ref walker, ref frame) : frame.Need(walker.NeededByteCount);
             if (!isPart) continue;
             if (start < 0)

@@ -64,6 +64,24 @@ public sealed class FromCsvTests : IDisposable
         Assert.Equal(["1 a\nb", "2 c", "3 \"", "4 d", "5 e"], Dataset.FromCsv(_folder.File("*.csv"), (in CsvRow row) => $"{row.GetInt32(0)} {row.GetString(1)}", options));
     }
 
+    [Fact]
+    public void Rows_are_read_by_number_as_in_order()
+    {
+        _folder.Write("1.csv", "\n\nt,n\r\n\n\"a\nb\",1\n\nc,2\n\n\"\"\"\",3\n\n"u8.ToArray());
+        _folder.Write("2.csv", "t,n\n"u8.ToArray());
+        _folder.Write("3.csv", "n,t\r\n4,d\r\n5,e"u8.ToArray());
+        Dataset<string> rows = Dataset.FromCsv(_folder.File("*.csv"), (in CsvRow row) => $"{row.Source} {row.GetInt32(0)} {row.GetString(1)}", new CsvOptions { Columns = ["n", "t"] });
+        string[] inOrder = [.. rows];
+        Assert.Equal(5, inOrder.Length);
+        using StreamContext context = StreamContext.CreateRoot(new IngestOptions(), new PipelineMeter(), default);
+        using IndexedReader<string> reader = rows.OpenIndexed(context);
+        Assert.Equal(inOrder.Length, reader.Count);
+        foreach (int position in new[] { 4, 0, 2, 1, 3, 0 }) Assert.Equal(inOrder[position], reader.Read(position));
+        Assert.Equal(inOrder.Order(), rows.GlobalShuffle(5).Order());
+        // Another header is another index.
+        Assert.Equal(8, Dataset.FromCsv(_folder.File("*.csv"), (in CsvRow row) => 1, new CsvOptions { HasHeader = false }).GlobalShuffle(5).Count());
+    }
+
     [Theory]
     [InlineData("x,y\n1,2\n\n3\n", 9, "line 4, record 1: the row has 1 fields, expected 2 as in the header")]
     [InlineData("x,y\n1,2\n3,4,5\n", 8, "line 3, record 1: the row has 3 fields, expected 2 as in the header")]

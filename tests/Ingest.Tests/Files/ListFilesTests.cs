@@ -8,7 +8,7 @@ public sealed class ListFilesTests : IDisposable
 
     public ListFilesTests()
     {
-        foreach (string path in new[] { "b.csv", "a.csv", "A.csv", ".hidden.csv", "x.txt", "in/c.csv", "in/deep/d.csv", "in/.git/e.csv", "s-08.tar", "s-09.tar", "s-10.tar", "odd[1].csv" })
+        foreach (string path in new[] { "b.csv", "a.csv", "A.csv", ".hidden.csv", "x.txt", "in/c.csv", "in/deep/d.csv", "in/.git/e.csv", "s-08.tar", "s-09.tar", "s-10.tar", "s-10.tar.dtindex", "odd[1].csv" })
         {
             Directory.CreateDirectory(Path.GetDirectoryName(_folder.File(path))!);
             File.WriteAllText(_folder.File(path), "");
@@ -33,6 +33,8 @@ public sealed class ListFilesTests : IDisposable
     [InlineData("s-{08..10}.tar", "s-08.tar s-09.tar s-10.tar")]
     [InlineData("odd[1].csv", "odd[1].csv")]
     [InlineData("a.csv", "a.csv")]
+    [InlineData("s*", "s-08.tar s-09.tar s-10.tar")]
+    [InlineData("s*.dtindex", "s-10.tar.dtindex")]
     public void Patterns_match_as_in_a_shell_and_come_in_ordinal_order(string pattern, string expected) =>
         Assert.Equal(expected.Split(' ').Select(_folder.File), Dataset.ListFiles(_folder.File(pattern)));
 

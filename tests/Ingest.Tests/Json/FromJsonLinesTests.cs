@@ -40,6 +40,15 @@ public sealed class FromJsonLinesTests : IDisposable
         CheckpointChecker.Check(() => Dataset.FromJsonLines(_folder.File("*.jsonl"), s_type, new JsonLinesOptions { Parallelism = threads }), breakPoints: 100);
     }
 
+    [Fact]
+    public void Lines_are_read_by_number_as_in_order()
+    {
+        Dataset<int> lines = Dataset.FromJsonLines(Write("\n[1]\n\n[2]\n[3] \n  [4]\n\n"), Sum);
+        Assert.True(lines.HasIndex);
+        Assert.Equal([1, 2, 3, 4], lines);
+        Assert.Equal([1, 2, 3, 4], lines.GlobalShuffle(1).Order());
+    }
+
     [Theory]
     [InlineData("{\"text\":\"a\",\"stars\":1}\n{\"text\":\"b\",\"stars\":x}\n", 43, "line 2, record 1, byte 20 of the line")]
     [InlineData("\n[1]\n", 2, "line 2, record 0, byte 1 of the line")]

@@ -76,6 +76,32 @@ public sealed class FromWebDatasetTests : IDisposable
     }
 
     [Fact]
+    public void Samples_are_read_by_number_as_in_order()
+    {
+        Write("s-{0}.tar", 11, 4);
+        _folder.Write("s-3.tar", TarWalkerTests.WriteByRuntime(TarEntryFormat.Pax, [("readme", [1]), ("x/a.1", [1]), ("x/a.2", [2]), ("note", [9]), (new string('n', 130) + ".x", [7])]));
+        Dataset<WebSample> samples = Dataset.FromWebDataset(_folder.File("s-*.tar"));
+        Assert.True(samples.HasIndex);
+        List<(string, SourceLocation)> inOrder = [.. samples.Map(sample => (Describe(sample), sample.Source))];
+        using (StreamContext context = StreamContext.CreateRoot(new IngestOptions(), new PipelineMeter(), default))
+        {
+            using (IndexedReader<WebSample> reader = samples.OpenIndexed(context))
+            {
+                Assert.Equal(13, reader.Count);
+                foreach (int position in new[] { 12, 0, 1, 2, 3, 4, 11, 7, 12, 10 })
+                {
+                    using WebSample sample = reader.Read(position);
+                    Assert.Equal(inOrder[position], (Describe(sample), sample.Source));
+                }
+            }
+            Assert.Equal(0, context.Slabs.OutstandingCount);
+        }
+        string[] shuffled = [.. samples.GlobalShuffle(3).Map(Describe)];
+        Assert.Equal(inOrder.Select(sample => sample.Item1).Order(), shuffled.Order());
+        CheckpointChecker.Check(() => Dataset.FromWebDataset(_folder.File("s-*.tar")).GlobalShuffle(3).Shard(1, 2), sample => Describe(sample));
+    }
+
+    [Fact]
     public void A_sample_survives_as_bytes()
     {
         Write("s-{0}.tar", 1, 4);
