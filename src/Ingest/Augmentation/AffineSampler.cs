@@ -5,18 +5,21 @@ using System.Runtime.Intrinsics;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Moves pixels by an affine map, bilinearly: what lies outside the source has the fill value in every channel. Coordinates have 32 bits of fraction and weights 11, in
-/// integers: the same bytes on every machine, and exactly the source's pixels where the map meets their centres.
+/// Moves pixels by an affine map, bilinearly: what lies outside the source has the fill value in every channel. Coordinates have 32 bits of fraction
+/// and weights 11, in integers: the same bytes on every machine, and exactly the source's pixels where the map meets their centres.
 /// </summary>
 public static class AffineSampler
 {
     private const int PositionBits = 32, WeightBits = 11, One = 1 << WeightBits;
 
     /// <summary>Fills <paramref name="destination"/>, which may have another size than <paramref name="source"/> but has as many channels.</summary>
-    /// <exception cref="ArgumentException">Different channels, shared memory, or a map that is not finite or leads further than 2^30 pixels away.</exception>
+    /// <exception cref="ArgumentException">
+    /// Different channels, shared memory, or a map that is not finite or leads further than 2^30 pixels away.
+    /// </exception>
     public static void Sample(in ImageView source, in ImageView destination, in AffineMap map, byte fill)
     {
-        if (source.Channels != destination.Channels) throw new ArgumentException($"{source.Channels} channels can't be sampled into {destination.Channels}", nameof(destination));
+        if (source.Channels != destination.Channels)
+            throw new ArgumentException($"{source.Channels} channels can't be sampled into {destination.Channels}", nameof(destination));
         destination.CheckApart(source);
         CheckReach(map, destination);
         // Half a weight's step more, so that positions round to the nearest weight.
@@ -37,7 +40,8 @@ public static class AffineSampler
     {
         double across = (Math.Abs(map.XX) * destination.Width) + (Math.Abs(map.XY) * destination.Height) + Math.Abs(map.X0);
         double down = (Math.Abs(map.YX) * destination.Width) + (Math.Abs(map.YY) * destination.Height) + Math.Abs(map.Y0);
-        if (!(across < 1 << 30) || !(down < 1 << 30)) throw new ArgumentException($"{map} leads too far outside for an image of {destination.Height} x {destination.Width}", nameof(map));
+        if (!(across < 1 << 30) || !(down < 1 << 30))
+            throw new ArgumentException($"{map} leads too far outside for an image of {destination.Height} x {destination.Width}", nameof(map));
     }
 
     private static void SampleRow<TPixel>(in ImageView source, Span<byte> output, long column, long row, Step step, byte fill) where TPixel : struct, IPixel
@@ -70,7 +74,8 @@ public static class AffineSampler
             return;
         }
         // Steps until the position is at least 0, or at least the bound: divisions rounded up.
-        long enter = step > 0 ? DivideUp(-start, step) : DivideUp(start - bound + 1, -step), leave = step > 0 ? DivideUp(bound - start, step) : DivideUp(start + 1, -step);
+        long enter = step > 0 ? DivideUp(-start, step) : DivideUp(start - bound + 1, -step);
+        long leave = step > 0 ? DivideUp(bound - start, step) : DivideUp(start + 1, -step);
         first = (int)Math.Clamp(enter, first, Math.Max(first, end));
         end = (int)Math.Clamp(leave, first, Math.Max(first, end));
     }
@@ -80,7 +85,8 @@ public static class AffineSampler
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Weight(long position) => (int)(position >> (PositionBits - WeightBits)) & (One - 1);
 
-    private static void SampleEdge<TPixel>(in ImageView source, Span<byte> output, int first, int end, long column, long row, Step step, byte fill) where TPixel : struct, IPixel
+    private static void SampleEdge<TPixel>(
+        in ImageView source, Span<byte> output, int first, int end, long column, long row, Step step, byte fill) where TPixel : struct, IPixel
     {
         ReadOnlySpan<byte> pixels = source.Pixels;
         int width = source.Width, height = source.Height, rowByteCount = source.RowByteCount, channels = TPixel.Channels;
@@ -88,12 +94,14 @@ public static class AffineSampler
         {
             long atColumn = column + (to * step.Column), atRow = row + (to * step.Row);
             int x = (int)(atColumn >> PositionBits), y = (int)(atRow >> PositionBits), right = Weight(atColumn), down = Weight(atRow);
-            bool hasLeft = (uint)x < (uint)width, hasRight = (uint)(x + 1) < (uint)width, hasUpper = (uint)y < (uint)height, hasLower = (uint)(y + 1) < (uint)height;
+            bool hasLeft = (uint)x < (uint)width, hasRight = (uint)(x + 1) < (uint)width;
+            bool hasUpper = (uint)y < (uint)height, hasLower = (uint)(y + 1) < (uint)height;
             int at = (y * rowByteCount) + (x * channels);
             for (int channel = 0; channel < channels; channel++, at++)
             {
                 int upperLeft = hasUpper && hasLeft ? pixels[at] : fill, upperRight = hasUpper && hasRight ? pixels[at + channels] : fill;
-                int lowerLeft = hasLower && hasLeft ? pixels[at + rowByteCount] : fill, lowerRight = hasLower && hasRight ? pixels[at + rowByteCount + channels] : fill;
+                int lowerLeft = hasLower && hasLeft ? pixels[at + rowByteCount] : fill;
+                int lowerRight = hasLower && hasRight ? pixels[at + rowByteCount + channels] : fill;
                 output[(to * channels) + channel] = Blend(upperLeft, upperRight, lowerLeft, lowerRight, right, down);
             }
         }
@@ -134,7 +142,8 @@ public static class AffineSampler
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Blend(ref byte upper, ref byte lower, int right, int down, ref byte output)
         {
-            Vector128<int> above = Between(Load(ref upper), Load(ref Unsafe.Add(ref upper, 3)), right), below = Between(Load(ref lower), Load(ref Unsafe.Add(ref lower, 3)), right);
+            Vector128<int> above = Between(Load(ref upper), Load(ref Unsafe.Add(ref upper, 3)), right);
+            Vector128<int> below = Between(Load(ref lower), Load(ref Unsafe.Add(ref lower, 3)), right);
             Vector128<int> sum = (above << WeightBits) + ((below - above) * down) + Vector128.Create(1 << ((2 * WeightBits) - 1));
             Vector128<ushort> words = Vector128.Narrow((sum >> (2 * WeightBits)).AsUInt32(), Vector128<uint>.Zero);
             Unsafe.WriteUnaligned(ref output, Vector128.Narrow(words, words).AsUInt32().ToScalar());

@@ -4,8 +4,8 @@ namespace DistTrain.Ingest;
 public enum MagnitudeTable
 {
     /// <summary>
-    /// The table of the code that the RandAugment paper and Noisy Student name (tensorflow/tpu, EfficientNet). Posterize and solarize get weaker with the magnitude, and the
-    /// enhancing operations change nothing at 5; this is how the published results were made.
+    /// The table of the code that the RandAugment paper and Noisy Student name (tensorflow/tpu, EfficientNet). Posterize and solarize get weaker with
+    /// the magnitude, and the enhancing operations change nothing at 5; this is how the published results were made.
     /// </summary>
     Published,
 
@@ -14,8 +14,8 @@ public enum MagnitudeTable
 }
 
 /// <summary>
-/// Strengths by magnitude, with m = magnitude / 10 (E. Cubuk, B. Zoph, J. Shlens, Q. Le, "RandAugment", arXiv 1909.13719, section 3; ranges of AutoAugment, arXiv 1805.09501, table 6).
-/// A sign is drawn where ± stands.
+/// Strengths by magnitude, with m = magnitude / 10 (E. Cubuk, B. Zoph, J. Shlens, Q. Le, "RandAugment", arXiv 1909.13719, section 3; ranges of
+/// AutoAugment, arXiv 1805.09501, table 6). A sign is drawn where ± stands.
 /// <code>
 /// operation                                     Published            Increasing
 /// Rotate                                        ± 30 m degrees       the same
@@ -59,8 +59,10 @@ public static class AugmentationStrength
     /// <summary>Whether the operation's strength has a sign that is drawn.</summary>
     public static bool IsSigned(AugmentationOperation operation, MagnitudeTable table) => operation switch
     {
-        AugmentationOperation.Rotate or AugmentationOperation.ShearX or AugmentationOperation.ShearY or AugmentationOperation.TranslateX or AugmentationOperation.TranslateY => true,
-        AugmentationOperation.Saturation or AugmentationOperation.Contrast or AugmentationOperation.Brightness or AugmentationOperation.Sharpness => table == MagnitudeTable.Increasing,
+        AugmentationOperation.Rotate or AugmentationOperation.ShearX or AugmentationOperation.ShearY => true,
+        AugmentationOperation.TranslateX or AugmentationOperation.TranslateY => true,
+        AugmentationOperation.Saturation or AugmentationOperation.Contrast or AugmentationOperation.Brightness or AugmentationOperation.Sharpness =>
+            table == MagnitudeTable.Increasing,
         _ => false,
     };
 

@@ -1,8 +1,8 @@
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Operations on the values of pixels, in place, for 1 and 3 channels, in integers: the same bytes on every machine. Factors: 1 changes nothing, 0 is the operation's
-/// dullest image, more than 1 exaggerates; they are rounded to 16 bits of fraction, results half up.
+/// Operations on the values of pixels, in place, for 1 and 3 channels, in integers: the same bytes on every machine. Factors: 1 changes nothing, 0 is
+/// the operation's dullest image, more than 1 exaggerates; they are rounded to 16 bits of fraction, results half up.
 /// </summary>
 public static class ColourOperations
 {

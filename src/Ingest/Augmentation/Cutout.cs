@@ -1,6 +1,8 @@
 namespace DistTrain.Ingest;
 
-/// <summary>Blanks a square (T. DeVries, G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", arXiv 1708.04552).</summary>
+/// <summary>
+/// Blanks a square (T. DeVries, G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", arXiv 1708.04552).
+/// </summary>
 public static class Cutout
 {
     /// <summary>In place. The square's middle is a random pixel, so that parts of it may lie outside.</summary>
@@ -18,7 +20,8 @@ public static class Cutout
     public static void Fill(in ImageView image, int top, int left, int side, byte fill)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(side);
-        int first = Math.Clamp(left, 0, image.Width), end = (int)Math.Clamp((long)left + side, first, image.Width), bottom = (int)Math.Clamp((long)top + side, 0, image.Height);
+        int first = Math.Clamp(left, 0, image.Width), end = (int)Math.Clamp((long)left + side, first, image.Width);
+        int bottom = (int)Math.Clamp((long)top + side, 0, image.Height);
         for (int y = Math.Max(top, 0); y < bottom; y++) image.Row(y)[(first * image.Channels)..(end * image.Channels)].Fill(fill);
     }
 }

@@ -3,9 +3,9 @@ using System.Buffers;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// RandAugment: a number of operations, each drawn from a list with equal chances, all with the same magnitude (E. Cubuk, B. Zoph, J. Shlens, Q. Le, arXiv 1909.13719).
-/// Randomness comes only from the element's own numbers and pixels only from integers, so that the same seed gives the same bytes on every machine and any number of threads.
-/// One object serves any number of threads; in a steady state applying it allocates nothing.
+/// RandAugment: a number of operations, each drawn from a list with equal chances, all with the same magnitude (E. Cubuk, B. Zoph, J. Shlens, Q. Le,
+/// arXiv 1909.13719). Randomness comes only from the element's own numbers and pixels only from integers, so that the same seed gives the same bytes
+/// on every machine and any number of threads. One object serves any number of threads; in a steady state applying it allocates nothing.
 /// </summary>
 public sealed class RandAugment
 {
@@ -14,10 +14,13 @@ public sealed class RandAugment
     /// <param name="count">Operations an image (N); 1 to 3 are usual.</param>
     /// <param name="magnitude">Their magnitude (M), 0 to 30; see <see cref="AugmentationStrength"/>.</param>
     /// <param name="table">How the magnitude becomes strengths.</param>
-    /// <param name="fill">What is moved in from outside, in every channel: 128 for photographs, the background for drawings (0 for Fashion-MNIST).</param>
+    /// <param name="fill">
+    /// What is moved in from outside, in every channel: 128 for photographs, the background for drawings (0 for Fashion-MNIST).
+    /// </param>
     /// <param name="operations">What is drawn from; null: <see cref="PaperOperations"/>.</param>
     /// <exception cref="ArgumentException">No operations; a count below 0; a magnitude outside its range.</exception>
-    public RandAugment(int count = 2, double magnitude = 9, MagnitudeTable table = MagnitudeTable.Published, byte fill = 128, IReadOnlyList<AugmentationOperation>? operations = null)
+    public RandAugment(
+        int count = 2, double magnitude = 9, MagnitudeTable table = MagnitudeTable.Published, byte fill = 128, IReadOnlyList<AugmentationOperation>? operations = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         _operations = [.. operations ?? PaperOperations];
@@ -36,13 +39,17 @@ public sealed class RandAugment
     /// <summary>The 14 operations of the paper (section 3).</summary>
     public static IReadOnlyList<AugmentationOperation> PaperOperations { get; } =
     [
-        AugmentationOperation.Identity, AugmentationOperation.AutoContrast, AugmentationOperation.Equalize, AugmentationOperation.Rotate, AugmentationOperation.Solarize,
-        AugmentationOperation.Saturation, AugmentationOperation.Posterize, AugmentationOperation.Contrast, AugmentationOperation.Brightness, AugmentationOperation.Sharpness,
-        AugmentationOperation.ShearX, AugmentationOperation.ShearY, AugmentationOperation.TranslateX, AugmentationOperation.TranslateY,
+        AugmentationOperation.Identity, AugmentationOperation.AutoContrast, AugmentationOperation.Equalize, AugmentationOperation.Rotate,
+        AugmentationOperation.Solarize, AugmentationOperation.Saturation, AugmentationOperation.Posterize, AugmentationOperation.Contrast,
+        AugmentationOperation.Brightness, AugmentationOperation.Sharpness, AugmentationOperation.ShearX, AugmentationOperation.ShearY, AugmentationOperation.TranslateX, AugmentationOperation.TranslateY,
     ];
 
-    /// <summary>The 16 operations of the code that EfficientNet and Noisy Student (arXiv 1911.04252) were trained with: no identity; inverting, SolarizeAdd and cutout beside.</summary>
-    public static IReadOnlyList<AugmentationOperation> NoisyStudentOperations { get; } = [.. Enum.GetValues<AugmentationOperation>().Where(operation => operation != AugmentationOperation.Identity)];
+    /// <summary>
+    /// The 16 operations of the code that EfficientNet and Noisy Student (arXiv 1911.04252) were trained with: no identity; inverting, SolarizeAdd
+    /// and cutout beside.
+    /// </summary>
+    public static IReadOnlyList<AugmentationOperation> NoisyStudentOperations { get; } =
+        [.. Enum.GetValues<AugmentationOperation>().Where(operation => operation != AugmentationOperation.Identity)];
 
     /// <summary>Operations an image.</summary>
     public int Count { get; }
@@ -69,7 +76,8 @@ public sealed class RandAugment
         {
             AugmentationOperation operation = _operations[random.Next(_operations.Length)];
             bool isNegative = AugmentationStrength.IsSigned(operation, Table) && random.Next(2) == 1;
-            Apply(operation, AugmentationStrength.Of(operation, Magnitude, Table, isNegative), Fill, image, scratch.AsSpan(0, image.Pixels.Length), ref random);
+            double strength = AugmentationStrength.Of(operation, Magnitude, Table, isNegative);
+            Apply(operation, strength, Fill, image, scratch.AsSpan(0, image.Pixels.Length), ref random);
         }
         ArrayPool<byte>.Shared.Return(scratch);
     }

@@ -4,8 +4,9 @@ using System.Runtime.Intrinsics;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Away from the smoothed image (a factor above 1) or towards it (0 is the smoothed image itself). Smoothed is each pixel's 3 x 3 neighbourhood with weight 5 in the middle
-/// and 1 elsewhere, divided by 13 and rounded to the nearest; pixels at the edges stay as they are. Integers: the same bytes on every machine.
+/// Away from the smoothed image (a factor above 1) or towards it (0 is the smoothed image itself). Smoothed is each pixel's 3 x 3 neighbourhood with
+/// weight 5 in the middle and 1 elsewhere, divided by 13 and rounded to the nearest; pixels at the edges stay as they are. Integers: the same bytes
+/// on every machine.
 /// </summary>
 public static class Sharpness
 {
@@ -28,15 +29,18 @@ public static class Sharpness
         }
     }
 
-    private static void SharpenRow(ReadOnlySpan<byte> upper, ReadOnlySpan<byte> middle, ReadOnlySpan<byte> lower, Span<byte> output, int channels, int weight)
+    private static void SharpenRow(
+        ReadOnlySpan<byte> upper, ReadOnlySpan<byte> middle, ReadOnlySpan<byte> lower, Span<byte> output, int channels, int weight)
     {
         int i = channels, end = output.Length - channels;
         for (; i <= end - 8; i += 8)
         {
-            Vector128<ushort> centre = Load(middle, i), sum = Load(upper, i - channels) + Load(upper, i) + Load(upper, i + channels) + Load(middle, i - channels)
-                + (centre * 5) + Load(middle, i + channels) + Load(lower, i - channels) + Load(lower, i) + Load(lower, i + channels) + Vector128.Create((ushort)(WeightSum / 2));
+            Vector128<ushort> centre = Load(middle, i), sum = Vector128.Create((ushort)(WeightSum / 2)) + (centre * 5)
+                + Load(upper, i - channels) + Load(upper, i) + Load(upper, i + channels) + Load(middle, i - channels) + Load(middle, i + channels)
+                + Load(lower, i - channels) + Load(lower, i) + Load(lower, i + channels);
             Vector128<ushort> sharp = Vector128.Narrow(
-                Blend(Vector128.WidenLower(sum), Vector128.WidenLower(centre), weight), Blend(Vector128.WidenUpper(sum), Vector128.WidenUpper(centre), weight));
+                Blend(Vector128.WidenLower(sum), Vector128.WidenLower(centre), weight),
+                Blend(Vector128.WidenUpper(sum), Vector128.WidenUpper(centre), weight));
             Unsafe.WriteUnaligned(ref output[i], Vector128.Narrow(sharp, sharp).AsUInt64().ToScalar());
         }
         for (; i < end; i++)
@@ -56,7 +60,8 @@ public static class Sharpness
     private static Vector128<uint> Blend(Vector128<uint> sum, Vector128<uint> centre, int weight)
     {
         Vector128<int> smooth = ((sum * 5042) >> 16).AsInt32();
-        Vector128<int> value = smooth + ((((centre.AsInt32() - smooth) * weight) + Vector128.Create(1 << (ValueTable.FactorBits - 1))) >> ValueTable.FactorBits);
+        Vector128<int> half = Vector128.Create(1 << (ValueTable.FactorBits - 1));
+        Vector128<int> value = smooth + ((((centre.AsInt32() - smooth) * weight) + half) >> ValueTable.FactorBits);
         return Vector128.Min(Vector128.Max(value, Vector128<int>.Zero), Vector128.Create(255)).AsUInt32();
     }
 }

@@ -64,8 +64,8 @@ internal struct ValueTable
     }
 
     /// <summary>
-    /// Values spread so that all are about equally frequent. The step is a 255th of all pixels but those of the brightest value; a value becomes the number of steps in half a
-    /// step and the pixels darker than it (as Pillow and the paper's code have it).
+    /// Values spread so that all are about equally frequent. The step is a 255th of all pixels but those of the brightest value; a value becomes the
+    /// number of steps in half a step and the pixels darker than it (as Pillow and the paper's code have it).
     /// </summary>
     internal static ValueTable Equalize(in Histogram histogram)
     {
@@ -87,7 +87,8 @@ internal struct ValueTable
 
     /// <summary>From <paramref name="from"/> (0) over <paramref name="to"/> (1) and beyond, rounded half up and cut off at 0 and 255.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static byte Blend(int from, int to, int weight) => (byte)Math.Clamp(from + ((((to - from) * weight) + (1 << (FactorBits - 1))) >> FactorBits), 0, 255);
+    internal static byte Blend(int from, int to, int weight) =>
+        (byte)Math.Clamp(from + ((((to - from) * weight) + (1 << (FactorBits - 1))) >> FactorBits), 0, 255);
 
     internal readonly void Apply(Span<byte> pixels, int channel, int channels)
     {

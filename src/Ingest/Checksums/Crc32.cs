@@ -2,7 +2,10 @@ using System.Buffers.Binary;
 
 namespace DistTrain.Ingest;
 
-/// <summary>CRC-32 as PNG and gzip use it (ISO 3309, polynomial 0xedb88320), eight bytes at a time by tables: M. Kounavis, F. Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC Generation" (2008).</summary>
+/// <summary>
+/// CRC-32 as PNG and gzip use it (ISO 3309, polynomial 0xedb88320), eight bytes at a time by tables: M. Kounavis, F. Berry, "Novel Table Lookup-Based
+/// Algorithms for High-Performance CRC Generation" (2008).
+/// </summary>
 internal static class Crc32
 {
     private static readonly uint[] s_tables = MakeTables();
@@ -14,8 +17,10 @@ internal static class Crc32
         for (; bytes.Length >= 8; bytes = bytes[8..])
         {
             uint low = BinaryPrimitives.ReadUInt32LittleEndian(bytes) ^ crc, high = BinaryPrimitives.ReadUInt32LittleEndian(bytes[4..]);
-            crc = tables[(int)(0x700 | (low & 255))] ^ tables[(int)(0x600 | ((low >> 8) & 255))] ^ tables[(int)(0x500 | ((low >> 16) & 255))] ^ tables[(int)(0x400 | (low >> 24))]
-                ^ tables[(int)(0x300 | (high & 255))] ^ tables[(int)(0x200 | ((high >> 8) & 255))] ^ tables[(int)(0x100 | ((high >> 16) & 255))] ^ tables[(int)(high >> 24)];
+            crc = tables[(int)(0x700 | (low & 255))] ^ tables[(int)(0x600 | ((low >> 8) & 255))]
+                ^ tables[(int)(0x500 | ((low >> 16) & 255))] ^ tables[(int)(0x400 | (low >> 24))]
+                ^ tables[(int)(0x300 | (high & 255))] ^ tables[(int)(0x200 | ((high >> 8) & 255))]
+                ^ tables[(int)(0x100 | ((high >> 16) & 255))] ^ tables[(int)(high >> 24)];
         }
         foreach (byte next in bytes) crc = tables[(int)((crc ^ next) & 255)] ^ (crc >> 8);
         return ~crc;

@@ -1,8 +1,9 @@
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Pixels of 8 bits, [height, width, channels], to scaled and normalised floats in one pass: the copy of an image into its row of a batch. Each channel has its own
-/// <see cref="InputScale"/>. The 256 results of each channel are computed once and looked up, which is exact and takes less time than the divisions.
+/// Pixels of 8 bits, [height, width, channels], to scaled and normalised floats in one pass: the copy of an image into its row of a batch. Each
+/// channel has its own <see cref="InputScale"/>. The 256 results of each channel are computed once and looked up, which is exact and takes less time
+/// than the divisions.
 /// </summary>
 public sealed class ChannelScale
 {
@@ -21,13 +22,15 @@ public sealed class ChannelScale
         for (int i = 0; i < Values; i++) all[i] = (byte)i;
         for (int channel = 0; channel < Channels; channel++)
         {
-            if (!channels[channel].IsUsable) throw new ArgumentException($"the scale of channel {channel} is not finite or divides by 0: {channels[channel]}", nameof(channels));
+            if (!channels[channel].IsUsable)
+                throw new ArgumentException($"the scale of channel {channel} is not finite or divides by 0: {channels[channel]}", nameof(channels));
             PixelConversion.Convert(all, _tables.AsSpan(channel * Values, Values), channels[channel]);
         }
     }
 
     /// <summary>Means and standard deviations of ImageNet, of pixels from 0 to 1, that most published models were trained with.</summary>
-    public static ChannelScale ImageNet { get; } = new(new InputScale(255, 0.485f, 0.229f), new InputScale(255, 0.456f, 0.224f), new InputScale(255, 0.406f, 0.225f));
+    public static ChannelScale ImageNet { get; } =
+        new(new InputScale(255, 0.485f, 0.229f), new InputScale(255, 0.456f, 0.224f), new InputScale(255, 0.406f, 0.225f));
 
     /// <summary>From 0 to 1, one channel.</summary>
     public static ChannelScale UnitGrey { get; } = new(new InputScale(255));
@@ -51,7 +54,8 @@ public sealed class ChannelScale
             return;
         }
         ReadOnlySpan<byte> pixels = image.Pixels;
-        ReadOnlySpan<float> redTable = _tables.AsSpan(0, Values), greenTable = _tables.AsSpan(Values, Values), blueTable = _tables.AsSpan(2 * Values, Values);
+        ReadOnlySpan<float> redTable = _tables.AsSpan(0, Values);
+        ReadOnlySpan<float> greenTable = _tables.AsSpan(Values, Values), blueTable = _tables.AsSpan(2 * Values, Values);
         int count = destination.Length / 3;
         Span<float> red = destination[..count], green = destination.Slice(count, count), blue = destination.Slice(2 * count, count);
         for (int i = 0; i < red.Length; i++)
@@ -87,8 +91,9 @@ public sealed class ChannelScale
 
     private void Check(in ImageView image, Span<float> destination)
     {
-        if (image.Channels != Channels) throw new ArgumentException($"an image of {image.Channels} channels, the scale has {Channels}", nameof(image));
+        if (image.Channels != Channels)
+            throw new ArgumentException($"an image of {image.Channels} channels, the scale has {Channels}", nameof(image));
         if (destination.Length != image.Pixels.Length)
-            throw new ArgumentException($"{destination.Length} floats for an image of {image.Height} x {image.Width} x {image.Channels} = {image.Pixels.Length}", nameof(destination));
+            throw new ArgumentException($"{destination.Length} floats for an image of {image.Height} x {image.Width} x {image.Channels}", nameof(destination));
     }
 }

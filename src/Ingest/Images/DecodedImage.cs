@@ -4,8 +4,8 @@ using System.Buffers.Binary;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Pixels of 8 bits, [height, width, channels] in row-major order, in memory rented from an <see cref="ImagePool"/>. A handle: copies name the same pixels.
-/// Whoever holds the image disposes it, once or more often; the memory goes back with the first time and every handle is void from then on.
+/// Pixels of 8 bits, [height, width, channels] in row-major order, in memory rented from an <see cref="ImagePool"/>. A handle: copies name the same
+/// pixels. Whoever holds the image disposes it, once or more often; the memory goes back with the first time and every handle is void from then on.
 /// </summary>
 public readonly record struct DecodedImage : IDisposable, ISized, IEncodable<DecodedImage>
 {
@@ -68,7 +68,8 @@ public readonly record struct DecodedImage : IDisposable, ISized, IEncodable<Dec
     /// <inheritdoc/>
     static DecodedImage IEncodable<DecodedImage>.Decode(ReadOnlySpan<byte> bytes)
     {
-        if (bytes.Length < HeaderByteCount) throw new DataFormatException("stored image", 0, $"{bytes.Length} bytes are too few for an image's header");
+        if (bytes.Length < HeaderByteCount)
+            throw new DataFormatException("stored image", 0, $"{bytes.Length} bytes are too few for an image's header");
         int width = BinaryPrimitives.ReadInt32LittleEndian(bytes), height = BinaryPrimitives.ReadInt32LittleEndian(bytes[4..]);
         int channels = BinaryPrimitives.ReadInt32LittleEndian(bytes[8..]);
         ReadOnlySpan<byte> pixels = bytes[HeaderByteCount..];

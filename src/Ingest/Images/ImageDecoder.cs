@@ -1,10 +1,10 @@
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// PNG and JPEG files to pixels. Managed code: what is decoded is the same, byte for byte, on every machine, and equal to what libpng and libjpeg (accurate integer
-/// transform, smooth upsampling: their defaults) give. Damaged, cut or hostile input gives a <see cref="DataFormatException"/>; memory taken is at most
-/// 16 bytes a pixel, for at most as many pixels as allowed and as the encoded bytes can stand for.
-/// Calls may run on any number of threads at once. They block only to compute.
+/// PNG and JPEG files to pixels. Managed code: what is decoded is the same, byte for byte, on every machine, and equal to what libpng and libjpeg
+/// (accurate integer transform, smooth upsampling: their defaults) give. Damaged, cut or hostile input gives a <see cref="DataFormatException"/>;
+/// memory taken is at most 16 bytes a pixel, for at most as many pixels as allowed and as the encoded bytes can stand for. Calls may run on any
+/// number of threads at once. They block only to compute.
 /// </summary>
 public static class ImageDecoder
 {
@@ -21,11 +21,13 @@ public static class ImageDecoder
     /// <param name="source">Where it was read, for errors.</param>
     /// <returns>The pixels; the caller owns and disposes them.</returns>
     /// <exception cref="DataFormatException">
-    /// Neither a PNG nor a JPEG file; damaged, cut short (even if only the end marker is missing: no partial image is given); a feature that is not supported; too many pixels.
+    /// Neither a PNG nor a JPEG file; damaged, cut short (even if only the end marker is missing: no partial image is given); a feature that is not
+    /// supported; too many pixels.
     /// </exception>
     public static DecodedImage Decode(ReadOnlySpan<byte> encoded, in ImageDecodeOptions options = default, SourceLocation source = default)
     {
-        if (options.Channels is not (0 or 1 or 3)) throw new ArgumentOutOfRangeException(nameof(options), $"{options.Channels} channels: 0 (as stored), 1 or 3 were expected");
+        if (options.Channels is not (0 or 1 or 3))
+            throw new ArgumentOutOfRangeException(nameof(options), $"{options.Channels} channels: 0 (as stored), 1 or 3 were expected");
         return FormatOf(encoded, source) == ImageFormat.Png ? PngDecoder.Decode(encoded, options, source) : JpegDecoder.Decode(encoded, options, source);
     }
 

@@ -15,6 +15,9 @@ internal static class ImageFault
     {
         if (width < 1 || height < 1) throw At(source, at, $"the header claims {width} x {height} pixels");
         if (width > int.MaxValue || height > int.MaxValue || width * height > limit)
-            throw At(source, at, $"the header claims {width} x {height} pixels, more than the {limit} allowed ({nameof(ImageDecodeOptions)}.{nameof(ImageDecodeOptions.MaximumPixelCount)})");
+        {
+            const string Setting = $"{nameof(ImageDecodeOptions)}.{nameof(ImageDecodeOptions.MaximumPixelCount)}";
+            throw At(source, at, $"the header claims {width} x {height} pixels, more than the {limit} allowed ({Setting})");
+        }
     }
 }

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Memory for images, used again and again: in a steady state renting allocates nothing. Buffers are rounded up to a power of two (at most twice what was asked for).
-/// Any thread may rent and give back; no call waits for another image.
+/// Memory for images, used again and again: in a steady state renting allocates nothing. Buffers are rounded up to a power of two (at most twice what
+/// was asked for). Any thread may rent and give back; no call waits for another image.
 /// </summary>
 /// <param name="keptByteCount">Bytes of unused buffers that are kept at most; what comes back beyond that is left to the garbage collector.</param>
 public sealed class ImagePool(long keptByteCount = 64L << 20)
@@ -31,7 +31,8 @@ public sealed class ImagePool(long keptByteCount = 64L << 20)
         if (channels is not (1 or 3)) throw new ArgumentOutOfRangeException(nameof(channels), $"{channels} channels; 1 or 3 were expected");
         long byteCount = (long)width * height;
         if (byteCount <= 1 << LargestPower) byteCount *= channels;
-        if (byteCount > 1 << LargestPower) throw new ArgumentOutOfRangeException(nameof(width), $"an image of {width} x {height} x {channels} is larger than 1 GiB");
+        if (byteCount > 1 << LargestPower)
+            throw new ArgumentOutOfRangeException(nameof(width), $"an image of {width} x {height} x {channels} is larger than 1 GiB");
         int power = Math.Max(SmallestPower, BitOperations.Log2((uint)byteCount - 1 | 1) + 1);
         return new DecodedImage(Take(power), width, height, channels);
     }

@@ -13,6 +13,9 @@ public readonly record struct ImageRegion(int Top, int Left, int Height, int Wid
     internal void CheckInside(in ImageView image)
     {
         if (Top < 0 || Left < 0 || Height < 1 || Width < 1 || Height > image.Height - Top || Width > image.Width - Left)
-            throw new ArgumentOutOfRangeException(nameof(image), $"a region of {Height} x {Width} pixels from row {Top}, column {Left} is not inside an image of {image.Height} x {image.Width}");
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(image), $"a region of {Height} x {Width} pixels from row {Top}, column {Left} is not inside an image of {image.Height} x {image.Width}");
+        }
     }
 }

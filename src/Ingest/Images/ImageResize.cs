@@ -6,8 +6,9 @@ using System.Runtime.Intrinsics;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Bilinear resizing. When shrinking, the triangle that weighs the pixels is widened by the ratio, so that every source pixel counts (area antialiasing); columns first,
-/// rounded to 8 bits in between: what Pillow calls BILINEAR, byte for byte. Weights are numbers of 22 bits fraction computed by basic arithmetic: the same on every machine.
+/// Bilinear resizing. When shrinking, the triangle that weighs the pixels is widened by the ratio, so that every source pixel counts (area
+/// antialiasing); columns first, rounded to 8 bits in between: what Pillow calls BILINEAR, byte for byte. Weights are numbers of 22 bits fraction
+/// computed by basic arithmetic: the same on every machine.
 /// </summary>
 public static class ImageResize
 {
@@ -32,7 +33,8 @@ public static class ImageResize
     public static void Resize(in ImageView source, in ImageRegion region, in ImageView destination)
     {
         region.CheckInside(source);
-        if (source.Channels != destination.Channels) throw new ArgumentException($"{source.Channels} channels can't be resized into {destination.Channels}", nameof(destination));
+        if (source.Channels != destination.Channels)
+            throw new ArgumentException($"{source.Channels} channels can't be resized into {destination.Channels}", nameof(destination));
         destination.CheckApart(source);
         int between = checked(region.Height * destination.RowByteCount);
         byte[] scratch = ArrayPool<byte>.Shared.Rent(between);
@@ -185,7 +187,8 @@ public static class ImageResize
             Span<int> weights = _rented.AsSpan((2 * _outputCount) + (output * _most), end - first);
             double sum = 0, inverse = 1 / support;
             for (int i = 0; i < weights.Length; i++) sum += Triangle((i + first - center + 0.5) * inverse);
-            for (int i = 0; i < weights.Length; i++) weights[i] = (int)(0.5 + (Triangle((i + first - center + 0.5) * inverse) * (1 / sum) * (1 << FractionBits)));
+            for (int i = 0; i < weights.Length; i++)
+                weights[i] = (int)(0.5 + (Triangle((i + first - center + 0.5) * inverse) * (1 / sum) * (1 << FractionBits)));
             _rented[2 * output] = first;
             _rented[(2 * output) + 1] = weights.Length;
         }

@@ -1,6 +1,8 @@
 namespace DistTrain.Ingest;
 
-/// <summary>Pixels of 8 bits, [height, width, channels] in row-major order without gaps, in the caller's memory. What image operations read and write.</summary>
+/// <summary>
+/// Pixels of 8 bits, [height, width, channels] in row-major order without gaps, in the caller's memory. What image operations read and write.
+/// </summary>
 public readonly ref struct ImageView
 {
     /// <summary>Sees <paramref name="pixels"/> as an image.</summary>

@@ -5,9 +5,9 @@ using System.Runtime.Intrinsics.X86;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// The inverse cosine transform of 8 x 8 blocks: C. Loeffler, A. Ligtenberg, G. Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications" (ICASSP 1989), in integers
-/// of 32 bits with 13 bits of fraction, columns first, 2 extra bits between the passes, rounding half up. These choices are those of libjpeg's accurate transform,
-/// so that the results are equal bit for bit. Only integers: the same on every instruction set.
+/// The inverse cosine transform of 8 x 8 blocks: C. Loeffler, A. Ligtenberg, G. Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications"
+/// (ICASSP 1989), in integers of 32 bits with 13 bits of fraction, columns first, 2 extra bits between the passes, rounding half up. These choices
+/// are those of libjpeg's accurate transform, so that the results are equal bit for bit. Only integers: the same on every instruction set.
 /// </summary>
 internal static unsafe class InverseDct
 {
@@ -96,7 +96,8 @@ internal static unsafe class InverseDct
         }
         Vector256<int> a0 = Avx2.UnpackLow(r0, r1), a1 = Avx2.UnpackHigh(r0, r1), a2 = Avx2.UnpackLow(r2, r3), a3 = Avx2.UnpackHigh(r2, r3);
         Vector256<int> a4 = Avx2.UnpackLow(r4, r5), a5 = Avx2.UnpackHigh(r4, r5), a6 = Avx2.UnpackLow(r6, r7), a7 = Avx2.UnpackHigh(r6, r7);
-        Vector256<int> b0 = Low(a0, a2), b1 = High(a0, a2), b2 = Low(a1, a3), b3 = High(a1, a3), b4 = Low(a4, a6), b5 = High(a4, a6), b6 = Low(a5, a7), b7 = High(a5, a7);
+        Vector256<int> b0 = Low(a0, a2), b1 = High(a0, a2), b2 = Low(a1, a3), b3 = High(a1, a3);
+        Vector256<int> b4 = Low(a4, a6), b5 = High(a4, a6), b6 = Low(a5, a7), b7 = High(a5, a7);
         r0 = Avx2.Permute2x128(b0, b4, 0x20);
         r1 = Avx2.Permute2x128(b1, b5, 0x20);
         r2 = Avx2.Permute2x128(b2, b6, 0x20);

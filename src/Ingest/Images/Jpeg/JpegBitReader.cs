@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// The bits of entropy-coded data, the first in the highest place; stuffed zeros are taken out. Behind a marker or the end of the data come zeros without end, and
-/// <see cref="IsOverrun"/> tells when one of them was used: so the decoder's inner loops need no check.
+/// The bits of entropy-coded data, the first in the highest place; stuffed zeros are taken out. Behind a marker or the end of the data come zeros
+/// without end, and <see cref="IsOverrun"/> tells when one of them was used: so the decoder's inner loops need no check.
 /// </summary>
 internal ref struct JpegBitReader(ReadOnlySpan<byte> encoded, int position)
 {
@@ -70,7 +70,8 @@ internal ref struct JpegBitReader(ReadOnlySpan<byte> encoded, int position)
         if (Position + 8 <= _encoded.Length)
         {
             ulong next = BinaryPrimitives.ReadUInt64BigEndian(_encoded[Position..]);
-            // No byte of 0xff among them: no zero byte in the complement. Bits below _count may already hold the same data, so that or-ing them again changes nothing.
+            // No byte of 0xff among them: no zero byte in the complement. Bits below _count may already hold the same data, so that or-ing them again
+            // changes nothing.
             if (((~next - 0x0101010101010101) & next & 0x8080808080808080) == 0)
             {
                 _bits |= next >> _count;

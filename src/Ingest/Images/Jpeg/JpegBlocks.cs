@@ -8,7 +8,10 @@ namespace DistTrain.Ingest;
 /// </summary>
 internal static unsafe class JpegBlocks
 {
-    /// <summary>Row-major place of each coefficient in the order of the file. The longest run can pass the end by 15: those go to the last place, and are errors.</summary>
+    /// <summary>
+    /// Row-major place of each coefficient in the order of the file. The longest run can pass the end by 15: those go to the last place, and are
+    /// errors.
+    /// </summary>
     internal static ReadOnlySpan<byte> NaturalOrder =>
     [
         0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
@@ -17,7 +20,8 @@ internal static unsafe class JpegBlocks
     ];
 
     /// <summary>A block of a sequential file, multiplied by its quantisation. <paramref name="block"/> is zero before.</summary>
-    internal static bool ReadSequential(ref JpegBitReader bits, JpegHuffmanTable dc, JpegHuffmanTable ac, ref int prediction, ushort* quantisation, short* block, out int last)
+    internal static bool ReadSequential(
+        ref JpegBitReader bits, JpegHuffmanTable dc, JpegHuffmanTable ac, ref int prediction, ushort* quantisation, short* block, out int last)
     {
         last = 0;
         if (!TryReadDifference(ref bits, dc, out int difference)) return false;

@@ -14,12 +14,14 @@ internal enum JpegColourSpace
 }
 
 /// <summary>
-/// Component rows to pixels. YCbCr as in JFIF (ITU-R BT.601, full range), in integers with 16 bits of fraction, rounding half up: libjpeg's values. Files with four
-/// components are inks; with Adobe's marker they are stored inverted. Red is (1 - cyan) * (1 - black), and so on, as image libraries have it who know no ink profile.
+/// Component rows to pixels. YCbCr as in JFIF (ITU-R BT.601, full range), in integers with 16 bits of fraction, rounding half up: libjpeg's values.
+/// Files with four components are inks; with Adobe's marker they are stored inverted. Red is (1 - cyan) * (1 - black), and so on, as image libraries
+/// have it who know no ink profile.
 /// </summary>
 internal static unsafe class JpegColour
 {
-    private const int RedOfCr = (int)((1.40200 * 65536) + 0.5), GreenOfCb = (int)((0.34414 * 65536) + 0.5), GreenOfCr = (int)((0.71414 * 65536) + 0.5), BlueOfCb = (int)((1.77200 * 65536) + 0.5);
+    private const int RedOfCr = (int)((1.40200 * 65536) + 0.5), GreenOfCb = (int)((0.34414 * 65536) + 0.5);
+    private const int GreenOfCr = (int)((0.71414 * 65536) + 0.5), BlueOfCb = (int)((1.77200 * 65536) + 0.5);
 
     /// <summary>YCbCr to red, green, blue, 16 pixels at a time; reads up to 15 samples beyond <paramref name="width"/>.</summary>
     internal static void FromYCbCr(byte* luma, byte* cb, byte* cr, int width, byte* output)
@@ -98,7 +100,9 @@ internal static unsafe class JpegColour
         }
     }
 
-    /// <summary>Inks over pixels of three: <paramref name="output"/> holds the first three inks' complements (light) and leaves as red, green, blue.</summary>
+    /// <summary>
+    /// Inks over pixels of three: <paramref name="output"/> holds the first three inks' complements (light) and leaves as red, green, blue.
+    /// </summary>
     internal static void Darken(byte* output, byte* black, int width, bool isInverted)
     {
         for (int i = 0; i < width; i++, output += 3)

@@ -3,9 +3,9 @@ using System.Buffers;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// JPEG files (ITU-T T.81): 8 bits a sample, Huffman coded, sequential (baseline and extended) and progressive, restart markers, all whole sampling ratios; grey, YCbCr,
-/// RGB, CMYK and YCCK. Not supported, and refused by name: arithmetic coding, lossless and hierarchical files, 12 bits, heights given behind the first scan.
-/// The working memory of a thread (30 KB of tables) is kept with it.
+/// JPEG files (ITU-T T.81): 8 bits a sample, Huffman coded, sequential (baseline and extended) and progressive, restart markers, all whole sampling
+/// ratios; grey, YCbCr, RGB, CMYK and YCCK. Not supported, and refused by name: arithmetic coding, lossless and hierarchical files, 12 bits, heights
+/// given behind the first scan. The working memory of a thread (30 KB of tables) is kept with it.
 /// </summary>
 internal sealed unsafe class JpegDecoder
 {
@@ -74,7 +74,8 @@ internal sealed unsafe class JpegDecoder
                 return;
             }
             int length = at + 4 <= encoded.Length ? (encoded[at + 2] << 8) | encoded[at + 3] : 0;
-            if (length < 2 || at + 2 + length > encoded.Length) throw ImageFault.At(_source, at, $"segment {marker:x2} of {length} bytes passes the end of the image at {encoded.Length}");
+            if (length < 2 || at + 2 + length > encoded.Length)
+                throw ImageFault.At(_source, at, $"segment {marker:x2} of {length} bytes passes the end of the image at {encoded.Length}");
             ReadOnlySpan<byte> segment = encoded.Slice(at + 4, length - 2);
             position = at + 2 + length;
             ReadSegment(marker, segment, at);
@@ -124,7 +125,7 @@ internal sealed unsafe class JpegDecoder
                 if (segment.Length >= 12 && segment.StartsWith("Adobe"u8)) _adobeTransform = segment[11];
                 break;
             case 0xc3 or (>= 0xc5 and <= 0xcf) or 0xdc or 0xde or 0xdf or 0xf7:
-                throw ImageFault.At(_source, at, $"marker {marker:x2}: arithmetic coding, lossless and hierarchical files and late heights are not supported");
+                throw ImageFault.At(_source, at, $"marker {marker:x2}: arithmetic coding, lossless and hierarchical files are not supported");
         }
     }
 

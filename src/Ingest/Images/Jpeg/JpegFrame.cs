@@ -34,7 +34,8 @@ internal sealed class JpegFrame
     internal void Read(ReadOnlySpan<byte> segment, bool isProgressive, int at, in SourceLocation source)
     {
         IsProgressive = isProgressive;
-        if (segment.Length < 6 || segment.Length < 6 + (3 * segment[5])) throw ImageFault.At(source, at, $"a frame header of {segment.Length} bytes is too short");
+        if (segment.Length < 6 || segment.Length < 6 + (3 * segment[5]))
+            throw ImageFault.At(source, at, $"a frame header of {segment.Length} bytes is too short");
         if (segment[0] != 8) throw ImageFault.At(source, at, $"{segment[0]} bits a sample; only 8 are supported");
         Height = (segment[1] << 8) | segment[2];
         Width = (segment[3] << 8) | segment[4];
@@ -55,7 +56,8 @@ internal sealed class JpegFrame
         component.IsWanted = true;
         if (component.HorizontalSampling is < 1 or > 4 || component.VerticalSampling is < 1 or > 4)
             throw ImageFault.At(source, at, $"sampling factors {component.HorizontalSampling} x {component.VerticalSampling}; 1 to 4 were expected");
-        if (component.QuantisationTable > 3) throw ImageFault.At(source, at, $"quantisation table {component.QuantisationTable}; 0 to 3 were expected");
+        if (component.QuantisationTable > 3)
+            throw ImageFault.At(source, at, $"quantisation table {component.QuantisationTable}; 0 to 3 were expected");
     }
 
     private void Arrange(int at, in SourceLocation source)
@@ -91,7 +93,8 @@ internal sealed class JpegFrame
 
     internal void CheckMemory(int at, in SourceLocation source)
     {
-        if (SampleCount > MaximumSampleCount) throw ImageFault.At(source, at, $"{Width} x {Height} pixels of {ComponentCount} components are more than can be decoded");
+        if (SampleCount > MaximumSampleCount)
+            throw ImageFault.At(source, at, $"{Width} x {Height} pixels of {ComponentCount} components are more than can be decoded");
     }
 
     private static int DivideUp(int value, int divisor) => (value + divisor - 1) / divisor;

@@ -1,8 +1,8 @@
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// A Huffman table (T.81, annex C), decoded by looking up the next <see cref="LookBits"/> bits. Where the code and the number that follows it both lie within them,
-/// the entry holds the number itself; longer codes are found by comparing with the largest code of each length.
+/// A Huffman table (T.81, annex C), decoded by looking up the next <see cref="LookBits"/> bits. Where the code and the number that follows it both
+/// lie within them, the entry holds the number itself; longer codes are found by comparing with the largest code of each length.
 /// </summary>
 internal sealed class JpegHuffmanTable
 {

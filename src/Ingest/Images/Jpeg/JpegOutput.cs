@@ -16,7 +16,10 @@ internal static unsafe class JpegOutput
                 ushort* sums = (ushort*)scratch;
                 byte* rows = scratch + (2 * (padded + (2 * JpegUpsampling.Margin)));
                 for (int row = 0; row < frame.Height; row++)
-                    WriteRow(frame, space, isInverted, planes, row, sums, rows, rowLength, image.Channels, pixels + ((long)row * frame.Width * image.Channels));
+                {
+                    byte* output = pixels + ((long)row * frame.Width * image.Channels);
+                    WriteRow(frame, space, isInverted, planes, row, sums, rows, rowLength, image.Channels, output);
+                }
             }
         }
         finally

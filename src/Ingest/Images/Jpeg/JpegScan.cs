@@ -15,7 +15,8 @@ internal sealed unsafe class JpegScan
     {
         _frame = frame;
         _componentCount = segment.Length > 0 ? segment[0] : 0;
-        if (_componentCount is < 1 or > 4 || segment.Length < 4 + (2 * _componentCount)) throw ImageFault.At(source, at, $"a scan header of {segment.Length} bytes for {_componentCount} components");
+        if (_componentCount is < 1 or > 4 || segment.Length < 4 + (2 * _componentCount))
+            throw ImageFault.At(source, at, $"a scan header of {segment.Length} bytes for {_componentCount} components");
         _first = segment[1 + (2 * _componentCount)];
         _last = segment[2 + (2 * _componentCount)];
         _high = segment[3 + (2 * _componentCount)] >> 4;
@@ -30,7 +31,8 @@ internal sealed unsafe class JpegScan
             if (selector >> 4 > 3 || (selector & 15) > 3) throw ImageFault.At(source, at, $"Huffman tables {selector:x2}; 0 to 3 were expected");
             _dc[i] = tables.Dc[selector >> 4];
             _ac[i] = tables.Ac[selector & 15];
-            if ((needsDc && !_dc[i].IsDefined) || (needsAc && !_ac[i].IsDefined)) throw ImageFault.At(source, at, $"a scan uses Huffman tables {selector:x2}, which are not defined");
+            if ((needsDc && !_dc[i].IsDefined) || (needsAc && !_ac[i].IsDefined))
+                throw ImageFault.At(source, at, $"a scan uses Huffman tables {selector:x2}, which are not defined");
             if (!component.IsDecoded) LatchQuantisation(component, tables, at, source);
             blocks += component.HorizontalSampling * component.VerticalSampling;
         }
@@ -85,13 +87,16 @@ internal sealed unsafe class JpegScan
             {
                 if (restartInterval > 0 && untilRestart-- == 0)
                 {
-                    if (!bits.TryRestart(restarts++ & 7)) throw ImageFault.At(source, bits.Position, $"no restart marker {(restarts - 1) & 7} after {restartInterval} coded units");
+                    if (!bits.TryRestart(restarts++ & 7))
+                        throw ImageFault.At(source, bits.Position, $"no restart marker {(restarts - 1) & 7} after {restartInterval} coded units");
                     Reset();
                     untilRestart = restartInterval - 1;
                 }
                 bool isCode = isSingle ? DecodeBlock(ref bits, 0, x, y, planes, coefficients) : DecodeUnit(ref bits, x, y, planes, coefficients);
-                if (bits.IsOverrun) throw ImageFault.At(source, bits.Position, $"the data of a scan ends in coded unit {((long)y * wide) + x} of {(long)wide * high}");
-                if (!isCode) throw ImageFault.At(source, bits.Position, $"bits that are no code, in coded unit {((long)y * wide) + x} of {(long)wide * high}");
+                if (bits.IsOverrun)
+                    throw ImageFault.At(source, bits.Position, $"the data of a scan ends in coded unit {((long)y * wide) + x} of {(long)wide * high}");
+                if (!isCode)
+                    throw ImageFault.At(source, bits.Position, $"bits that are no code, in coded unit {((long)y * wide) + x} of {(long)wide * high}");
             }
         }
         return bits.Position;
@@ -123,12 +128,15 @@ internal sealed unsafe class JpegScan
     private bool DecodeBlock(ref JpegBitReader bits, int index, int x, int y, byte* planes, short* coefficients)
     {
         JpegComponent component = _components[index];
-        if (!_frame.IsProgressive) return DecodeSequential(ref bits, index, component, planes + component.PlaneStart + ((y * 8L * component.Stride) + (x * 8)));
+        if (!_frame.IsProgressive)
+            return DecodeSequential(ref bits, index, component, planes + component.PlaneStart + ((y * 8L * component.Stride) + (x * 8)));
         short* block = coefficients + component.CoefficientStart + (64L * (((long)y * component.PaddedBlocksWide) + x));
         if (_first > 0)
         {
             JpegBand band = new(_first, _last, _low);
-            return _high == 0 ? JpegBlocks.ReadFirstAc(ref bits, _ac[index], band, ref _endRun, block) : JpegBlocks.RefineAc(ref bits, _ac[index], band, ref _endRun, block);
+            return _high == 0
+                ? JpegBlocks.ReadFirstAc(ref bits, _ac[index], band, ref _endRun, block)
+                : JpegBlocks.RefineAc(ref bits, _ac[index], band, ref _endRun, block);
         }
         if (_high == 0) return JpegBlocks.ReadFirstDc(ref bits, _dc[index], ref component.Prediction, _low, block);
         JpegBlocks.RefineDc(ref bits, _low, block);

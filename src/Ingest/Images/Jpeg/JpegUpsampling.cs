@@ -3,8 +3,8 @@ using System.Numerics;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// Rows of a component at the resolution of the image. Doubling weighs the nearest sample with 3/4 and the next with 1/4 in either direction (the triangle filter that
-/// libjpeg uses unless told otherwise), with its rounding; other ratios, and components of at most two columns, repeat samples.
+/// Rows of a component at the resolution of the image. Doubling weighs the nearest sample with 3/4 and the next with 1/4 in either direction (the
+/// triangle filter that libjpeg uses unless told otherwise), with its rounding; other ratios, and components of at most two columns, repeat samples.
 /// </summary>
 internal static unsafe class JpegUpsampling
 {
@@ -79,7 +79,8 @@ internal static unsafe class JpegUpsampling
         return width;
     }
 
-    // Two samples out of each: a quarter of the left neighbour, a quarter of the right. Both are below 256 and leave as one 16-bit number, the left one first.
+    // Two samples out of each: a quarter of the left neighbour, a quarter of the right. Both are below 256 and leave as one 16-bit number, the left
+    // one first.
     private static byte* Double(ushort* sums, int width, ushort roundLeft, ushort roundRight, int shift, byte* output)
     {
         ushort* first = sums + Margin;

@@ -31,9 +31,11 @@ internal readonly ref struct PngChunk
     internal static PngChunk Read(ReadOnlySpan<byte> encoded, int at, in SourceLocation source)
     {
         ReadOnlySpan<byte> rest = encoded[at..];
-        if (rest.Length < FrameByteCount) throw ImageFault.At(source, at, $"the image is cut short: {rest.Length} bytes are left where a chunk was expected, and no end (IEND) was met");
+        if (rest.Length < FrameByteCount)
+            throw ImageFault.At(source, at, $"the image is cut short: {rest.Length} bytes are left where a chunk was expected, and no end (IEND) was met");
         uint length = BinaryPrimitives.ReadUInt32BigEndian(rest);
-        if (length > rest.Length - FrameByteCount) throw ImageFault.At(source, at, $"a chunk of {length} bytes of data passes the end of the image at {encoded.Length}");
+        if (length > rest.Length - FrameByteCount)
+            throw ImageFault.At(source, at, $"a chunk of {length} bytes of data passes the end of the image at {encoded.Length}");
         return new PngChunk(rest[..(FrameByteCount + (int)length)], at);
     }
 

@@ -1,6 +1,9 @@
 namespace DistTrain.Ingest;
 
-/// <summary>The data chunks of a PNG file, from the first on, as one stream of compressed bytes. The file stays where it is in memory while the stream is used.</summary>
+/// <summary>
+/// The data chunks of a PNG file, from the first on, as one stream of compressed bytes. The file stays where it is in memory while the stream is
+/// used.
+/// </summary>
 internal sealed unsafe class PngData : Stream
 {
     private byte* _encoded;

@@ -4,8 +4,8 @@ using System.IO.Compression;
 namespace DistTrain.Ingest;
 
 /// <summary>
-/// PNG files (ISO/IEC 15948). 16-bit samples give their upper bytes; transparency, colour profiles and gamma are not looked at. The checksums of the chunks that are used
-/// and of the compressed data are verified.
+/// PNG files (ISO/IEC 15948). 16-bit samples give their upper bytes; transparency, colour profiles and gamma are not looked at. The checksums of the
+/// chunks that are used and of the compressed data are verified.
 /// </summary>
 internal static unsafe class PngDecoder
 {
@@ -57,7 +57,8 @@ internal static unsafe class PngDecoder
             {
                 chunk.Check(source);
                 palette = chunk.Data;
-                if (palette.Length is 0 or > 768 || palette.Length % 3 != 0) throw ImageFault.At(source, position, $"a palette of {palette.Length} bytes; 1 to 256 times 3 were expected");
+                if (palette.Length is 0 or > 768 || palette.Length % 3 != 0)
+                    throw ImageFault.At(source, position, $"a palette of {palette.Length} bytes; 1 to 256 times 3 were expected");
             }
             else if (!chunk.IsOptional)
             {
@@ -65,7 +66,8 @@ internal static unsafe class PngDecoder
             }
             position = chunk.End;
         }
-        if (header.Colour == PngColour.Palette && palette.IsEmpty) throw ImageFault.At(source, position, "data of a palette image without a palette (PLTE)");
+        if (header.Colour == PngColour.Palette && palette.IsEmpty)
+            throw ImageFault.At(source, position, "data of a palette image without a palette (PLTE)");
         return position;
     }
 
@@ -79,10 +81,12 @@ internal static unsafe class PngDecoder
             {
                 using ZLibStream zlib = new(data, CompressionMode.Decompress, leaveOpen: true);
                 int count = zlib.ReadAtLeast(rows, rows.Length, throwOnEndOfStream: false);
-                if (count < rows.Length) throw ImageFault.At(source, position, $"the compressed data gives {count} bytes, {rows.Length} were expected");
+                if (count < rows.Length)
+                    throw ImageFault.At(source, position, $"the compressed data gives {count} bytes, {rows.Length} were expected");
                 // Reading on to the end verifies the checksum behind the data.
                 Span<byte> rest = stackalloc byte[16];
-                if (zlib.Read(rest) > 0) throw ImageFault.At(source, position, $"the compressed data gives more than the {rows.Length} bytes expected");
+                if (zlib.Read(rest) > 0)
+                    throw ImageFault.At(source, position, $"the compressed data gives more than the {rows.Length} bytes expected");
             }
             catch (Exception damaged) when (damaged is InvalidDataException or IOException)
             {

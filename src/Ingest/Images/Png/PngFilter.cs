@@ -4,7 +4,10 @@ using System.Runtime.Intrinsics;
 
 namespace DistTrain.Ingest;
 
-/// <summary>Takes back what filters did to rows (ISO/IEC 15948, clause 9): each byte is a difference to what its left, upper and upper left neighbours foretell.</summary>
+/// <summary>
+/// Takes back what filters did to rows (ISO/IEC 15948, clause 9): each byte is a difference to what its left, upper and upper left neighbours
+/// foretell.
+/// </summary>
 internal static unsafe class PngFilter
 {
     /// <summary>False if there is no such filter.</summary>
@@ -48,7 +51,8 @@ internal static unsafe class PngFilter
     private static void UndoAbove(byte* input, byte* above, byte* output, int count)
     {
         int i = 0;
-        for (; i <= count - Vector<byte>.Count; i += Vector<byte>.Count) *(Vector<byte>*)(output + i) = *(Vector<byte>*)(input + i) + *(Vector<byte>*)(above + i);
+        for (; i <= count - Vector<byte>.Count; i += Vector<byte>.Count)
+            *(Vector<byte>*)(output + i) = *(Vector<byte>*)(input + i) + *(Vector<byte>*)(above + i);
         for (; i < count; i++) output[i] = (byte)(input[i] + above[i]);
     }
 

@@ -43,7 +43,8 @@ internal readonly record struct PngHeader(int Width, int Height, int BitDepth, P
     internal static PngHeader Read(ReadOnlySpan<byte> encoded, in SourceLocation source)
     {
         PngChunk chunk = PngChunk.Read(encoded, Signature.Length, source);
-        if (!chunk.Is("IHDR"u8) || chunk.Data.Length != ChunkByteCount) throw ImageFault.At(source, Signature.Length, "the first chunk is no header (IHDR of 13 bytes)");
+        if (!chunk.Is("IHDR"u8) || chunk.Data.Length != ChunkByteCount)
+            throw ImageFault.At(source, Signature.Length, "the first chunk is no header (IHDR of 13 bytes)");
         chunk.Check(source);
         uint width = BinaryPrimitives.ReadUInt32BigEndian(chunk.Data), height = BinaryPrimitives.ReadUInt32BigEndian(chunk.Data[4..]);
         ImageFault.CheckSize(source, Signature.Length, width, height, long.MaxValue);

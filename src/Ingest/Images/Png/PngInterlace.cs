@@ -2,7 +2,9 @@ using System.Buffers;
 
 namespace DistTrain.Ingest;
 
-/// <summary>The rows of a PNG file's data into pixels: all in order, or in the seven passes of Adam7 (ISO/IEC 15948, 8.2), each a smaller image of its own.</summary>
+/// <summary>
+/// The rows of a PNG file's data into pixels: all in order, or in the seven passes of Adam7 (ISO/IEC 15948, 8.2), each a smaller image of its own.
+/// </summary>
 internal static unsafe class PngInterlace
 {
     private const int PassCount = 7;
@@ -49,7 +51,8 @@ internal static unsafe class PngInterlace
         byte* above = zeros;
         for (int row = 0; row < header.Height; row++, input += rowByteCount + 1, output += rowByteCount)
         {
-            if (!PngFilter.TryUndo(*input, input + 1, above, output, rowByteCount, header.PixelByteCount)) throw UnknownFilter(*input, row, source, at);
+            if (!PngFilter.TryUndo(*input, input + 1, above, output, rowByteCount, header.PixelByteCount))
+                throw UnknownFilter(*input, row, source, at);
             above = output;
         }
     }
@@ -68,7 +71,8 @@ internal static unsafe class PngInterlace
             {
                 fixed (byte* rows = scratch)
                 {
-                    if (!PngFilter.TryUndo(*input, input + 1, rows + above, rows + current, rowByteCount, header.PixelByteCount)) throw UnknownFilter(*input, row, source, at);
+                    if (!PngFilter.TryUndo(*input, input + 1, rows + above, rows + current, rowByteCount, header.PixelByteCount))
+                        throw UnknownFilter(*input, row, source, at);
                 }
                 int missing = PngRow.Expand(header, scratch.Slice(current, rowByteCount), palette, expanded, width);
                 if (missing >= 0) throw ImageFault.At(source, at, $"a pixel of row {row} has colour {missing}, the palette has {palette.Length / 3}");
@@ -99,5 +103,6 @@ internal static unsafe class PngInterlace
         return width <= 0 || height <= 0 ? (0, 0) : (width, height);
     }
 
-    private static DataFormatException UnknownFilter(int kind, int row, in SourceLocation source, int at) => ImageFault.At(source, at, $"row {row} has filter {kind}; 0 to 4 were expected");
+    private static DataFormatException UnknownFilter(int kind, int row, in SourceLocation source, int at) =>
+        ImageFault.At(source, at, $"row {row} has filter {kind}; 0 to 4 were expected");
 }
