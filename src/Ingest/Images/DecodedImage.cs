@@ -14,7 +14,7 @@ public readonly record struct DecodedImage : IDisposable, ISized, IEncodable<Dec
     private readonly ImageBuffer? _buffer;
     private readonly int _generation;
 
-    internal DecodedImage(ImageBuffer buffer, int width, int height, int channels)
+    internal DecodedImage(ImageBuffer buffer, int height, int width, int channels)
     {
         _buffer = buffer;
         _generation = buffer.Generation;
@@ -75,8 +75,6 @@ public readonly record struct DecodedImage : IDisposable, ISized, IEncodable<Dec
         ReadOnlySpan<byte> pixels = bytes[HeaderByteCount..];
         if (width < 1 || height < 1 || channels is not (1 or 3) || (Int128)width * height * channels != pixels.Length)
             throw new DataFormatException("stored image", 0, $"{width} x {height} x {channels} and {pixels.Length} bytes of pixels don't fit together");
-        DecodedImage image = ImagePool.Shared.Rent(width, height, channels);
-        pixels.CopyTo(image.Pixels);
-        return image;
+        return ImagePool.Shared.Copy(pixels, height, width, channels);
     }
 }

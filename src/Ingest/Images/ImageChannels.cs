@@ -10,7 +10,7 @@ internal static class ImageChannels
     {
         if (options.Channels == 0 || options.Channels == image.Channels) return image;
         using DecodedImage from = image;
-        DecodedImage to = options.Memory.Rent(image.Width, image.Height, options.Channels);
+        DecodedImage to = options.Memory.Rent(image.Height, image.Width, options.Channels);
         if (to.Channels == 1) ToGrey(from.Pixels, to.Pixels);
         else ToColour(from.Pixels, to.Pixels);
         return to;

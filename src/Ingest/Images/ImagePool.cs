@@ -24,17 +24,32 @@ public sealed class ImagePool(long keptByteCount = 64L << 20)
 
     /// <summary>An image whose pixels are not set to anything. The caller owns it and disposes it.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A size below 1, neither 1 nor 3 channels, or more than 1 GiB.</exception>
-    public DecodedImage Rent(int width, int height, int channels)
+    public DecodedImage Rent(int height, int width, int channels)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
         if (channels is not (1 or 3)) throw new ArgumentOutOfRangeException(nameof(channels), $"{channels} channels; 1 or 3 were expected");
         long byteCount = (long)width * height;
         if (byteCount <= 1 << LargestPower) byteCount *= channels;
         if (byteCount > 1 << LargestPower)
-            throw new ArgumentOutOfRangeException(nameof(width), $"an image of {width} x {height} x {channels} is larger than 1 GiB");
+            throw new ArgumentOutOfRangeException(nameof(width), $"an image of {height} x {width} x {channels} is larger than 1 GiB");
         int power = Math.Max(SmallestPower, BitOperations.Log2((uint)byteCount - 1 | 1) + 1);
-        return new DecodedImage(Take(power), width, height, channels);
+        return new DecodedImage(Take(power), height, width, channels);
+    }
+
+    /// <summary>
+    /// An image with a copy of <paramref name="pixels"/>, [height, width, channels]: to change what belongs to another. The caller owns it and
+    /// disposes it.
+    /// </summary>
+    /// <exception cref="ArgumentException">Another number of pixels.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">As <see cref="Rent"/>.</exception>
+    public DecodedImage Copy(ReadOnlySpan<byte> pixels, int height, int width, int channels)
+    {
+        if ((Int128)height * width * channels != pixels.Length)
+            throw new ArgumentException($"{pixels.Length} bytes are no image of {height} x {width} x {channels}", nameof(pixels));
+        DecodedImage image = Rent(height, width, channels);
+        pixels.CopyTo(image.Pixels);
+        return image;
     }
 
     internal void Return(ImageBuffer buffer)

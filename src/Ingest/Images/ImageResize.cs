@@ -22,7 +22,7 @@ public static class ImageResize
     public static DecodedImage Resize(in DecodedImage image, int height, int width, ImagePool? pool = null)
     {
         ImageView source = image.View;
-        DecodedImage result = (pool ?? ImagePool.Shared).Rent(width, height, image.Channels);
+        DecodedImage result = (pool ?? ImagePool.Shared).Rent(height, width, image.Channels);
         Resize(source, ImageRegion.All(source), result.View);
         return result;
     }

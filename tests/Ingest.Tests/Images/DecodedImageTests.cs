@@ -9,7 +9,7 @@ public sealed class DecodedImageTests
     [Fact]
     public void An_image_holds_height_times_width_times_channels_bytes()
     {
-        using DecodedImage image = _pool.Rent(5, 3, 3);
+        using DecodedImage image = _pool.Rent(3, 5, 3);
 
         Assert.Equal(45, image.Pixels.Length);
         Assert.Equal(45, image.ByteCount);
@@ -17,9 +17,23 @@ public sealed class DecodedImageTests
     }
 
     [Fact]
+    public void A_copy_has_pixels_of_its_own()
+    {
+        byte[] pixels = [1, 2, 3, 4, 5, 6];
+        using DecodedImage image = _pool.Copy(pixels, 2, 1, 3);
+        image.Pixels[0] = 9;
+
+        Assert.Equal((2, 1, 3), (image.Height, image.Width, image.Channels));
+        Assert.Equal([9, 2, 3, 4, 5, 6], image.Pixels.ToArray());
+        Assert.Equal(1, pixels[0]);
+        Assert.Throws<ArgumentException>(() => _pool.Copy(pixels, 2, 2, 1));
+        Assert.Equal(1, _pool.RentedCount);
+    }
+
+    [Fact]
     public void Disposing_voids_every_copy_of_the_handle()
     {
-        DecodedImage image = _pool.Rent(5, 3, 3), copy = image;
+        DecodedImage image = _pool.Rent(3, 5, 3), copy = image;
         image.Dispose();
 
         Assert.Equal(0, _pool.RentedCount);
@@ -65,16 +79,16 @@ public sealed class DecodedImageTests
 
     [Theory]
     [InlineData(0, 1, 1), InlineData(1, 0, 1), InlineData(1, 1, 0), InlineData(1, 1, 2), InlineData(1, 1, 4), InlineData(32769, 32768, 1), InlineData(int.MaxValue, int.MaxValue, 3)]
-    public void Impossible_sizes_are_refused(int width, int height, int channels)
+    public void Impossible_sizes_are_refused(int height, int width, int channels)
     {
-        Assert.Throws<ArgumentOutOfRangeException>(() => _pool.Rent(width, height, channels));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _pool.Rent(height, width, channels));
         Assert.Equal(0, _pool.RentedCount);
     }
 
     [Fact]
     public void An_image_can_be_stored_and_read_back()
     {
-        using DecodedImage image = _pool.Rent(3, 2, 1);
+        using DecodedImage image = _pool.Rent(2, 3, 1);
         ((ReadOnlySpan<byte>)[1, 2, 3, 4, 5, 6]).CopyTo(image.Pixels);
         ArrayBufferWriter<byte> bytes = new();
         Encode(image, bytes);

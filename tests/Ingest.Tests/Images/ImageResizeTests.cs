@@ -77,7 +77,7 @@ public sealed class ImageResizeTests
     public void A_decoded_image_can_be_resized_without_allocating()
     {
         ImagePool pool = new();
-        using DecodedImage image = pool.Rent(40, 30, 3);
+        using DecodedImage image = pool.Rent(30, 40, 3);
         TestImage.Picture(30, 40, 3).Pixels.CopyTo(image.Pixels);
         for (int i = 0; i < 3; i++) ImageResize.Resize(image, 16, 20, pool).Dispose();
         long before = GC.GetAllocatedBytesForCurrentThread();

@@ -169,7 +169,7 @@ internal sealed unsafe class JpegDecoder
     private DecodedImage Finish(in ImageDecodeOptions options)
     {
         bool isFirstPlane = _space == JpegColourSpace.Grey || (_space == JpegColourSpace.YCbCr && _wantedChannels == 1);
-        DecodedImage image = options.Memory.Rent(_frame.Width, _frame.Height, isFirstPlane ? 1 : 3);
+        DecodedImage image = options.Memory.Rent(_frame.Height, _frame.Width, isFirstPlane ? 1 : 3);
         fixed (byte* planes = _planes)
         fixed (short* coefficients = _coefficients)
         {

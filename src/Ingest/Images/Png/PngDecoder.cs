@@ -27,7 +27,7 @@ internal static unsafe class PngDecoder
         try
         {
             Inflate(encoded, position, rows.AsSpan(0, (int)byteCount), source);
-            DecodedImage image = options.Memory.Rent(header.Width, header.Height, header.Channels);
+            DecodedImage image = options.Memory.Rent(header.Height, header.Width, header.Channels);
             try
             {
                 PngInterlace.Unfilter(header, rows.AsSpan(0, (int)byteCount), palette, image.Pixels, source, position);
