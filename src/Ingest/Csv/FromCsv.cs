@@ -27,18 +27,32 @@ public static partial class Dataset
         RecordAccess<CsvFraming> access = new(RecordScan.Indexer(settings.IndexFormat, framing), framing, TFRecordOptions.LargestRecordByteCount);
         List<string> resolved = FileSearch.Resolve("FromCsv", files);
         FramedDataset<CsvFraming> rows = new("FromCsv", resolved, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
-        return new ParsedDataset<T>(rows, (context, isShared) => new CsvFunction<T>(parse, settings, isShared, file => ReadFirstRow(file, settings, context)), "FromCsv", settings.Parallelism);
+        Dictionary<string, string> locations = ByName(resolved);
+        return new ParsedDataset<T>(rows, (context, isShared) => new CsvFunction<T>(parse, settings, isShared, file => ReadFirstRow(locations[file], settings, context)), "FromCsv", settings.Parallelism);
+    }
+
+    // Records carry the names of addresses without what may be secret: the way back to the address.
+    private static Dictionary<string, string> ByName(List<string> files)
+    {
+        Dictionary<string, string> locations = new(StringComparer.Ordinal);
+        foreach (string location in files)
+        {
+            string name = ByteSource.NameOf(location);
+            if (!locations.TryAdd(name, location) && locations[name] != location)
+                throw new ArgumentException($"two addresses differ only behind '{name}': their headers could not be told apart; read them as two datasets and concatenate", nameof(files));
+        }
+        return locations;
     }
 
     private static Record ReadFirstRow(string file, CsvOptions options, StreamContext context)
     {
         FramedDataset<CsvFraming> rows = new("FromCsv", [file], new CsvFraming((byte)options.Separator, false, options.MaxRowByteCount), options.Compression, readAhead: false);
         using ElementStream<Record> stream = rows.Open(context);
-        if (!stream.TryNext(out Record row)) throw new IngestException("FromCsv", -1, new SourceLocation(file), "the file is empty, expected a header");
+        if (!stream.TryNext(out Record row)) throw new IngestException("FromCsv", -1, new SourceLocation(ByteSource.NameOf(file)), "the file is empty, expected a header");
         if (Utf8.IsValid(row.Span)) return row;
         int at = CsvFields.FindInvalid(row.Span);
         string problem = ByteOrderMark.IsUtf16(row.Span) ? "the file is UTF-16: convert it to UTF-8" : $"no UTF-8 text in the first row: byte 0x{row.Span[at]:x2}";
-        DataFormatException error = new(file, row.Source.Offset + at, problem);
+        DataFormatException error = new(ByteSource.NameOf(file), row.Source.Offset + at, problem);
         row.Dispose();
         throw error;
     }

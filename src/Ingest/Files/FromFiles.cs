@@ -35,27 +35,39 @@ internal sealed class WholeFileReader(List<string> files, int maxByteCount, Stre
 {
     public override long Count => files.Count;
 
-    public override SourceLocation SourceAt(long position) => new(files[(int)position]);
+    public override SourceLocation SourceAt(long position) => new(ByteSource.NameOf(files[(int)position]));
 
     public override Record Read(long position)
     {
-        string file = files[(int)position];
-        using IByteSource source = ByteSource.Open("FromFiles", file, context);
+        string location = files[(int)position], name = ByteSource.NameOf(location);
+        using IByteSource source = ByteSource.Open("FromFiles", location, context);
+        try
+        {
+            return Read(source, FirstSize(location, source.GetLength(context.Cancellation)), position, name);
+        }
+        catch (IOException e)
+        {
+            throw new IngestException("FromFiles", position, new SourceLocation(name), $"the file can't be read: {e.Message}", e);
+        }
+    }
+
+    private Record Read(IByteSource source, long firstSize, long position, string name)
+    {
         long? length = source.GetLength(context.Cancellation);
-        if (length > maxByteCount) throw TooLong(file, position, $"it has {length:N0} bytes");
-        Slab slab = context.Slabs.Rent((int)FirstSize(file, length));
+        if (length > maxByteCount) throw TooLong(name, position, $"it has {length:N0} bytes");
+        Slab slab = context.Slabs.Rent((int)Math.Min(firstSize, maxByteCount));
         try
         {
             int count = 0;
             for (int read; (read = source.Read(count, slab.Span[count..], context.Cancellation)) > 0;)
             {
                 count += read;
-                if (count > maxByteCount) throw TooLong(file, position, $"it has more than {maxByteCount:N0} bytes");
+                if (count > maxByteCount) throw TooLong(name, position, $"it has more than {maxByteCount:N0} bytes");
                 if (count == slab.ByteCount && count != length) slab = Grow(slab, count);
             }
             if (length is { } expected && count < expected)
-                throw new DataFormatException(file, count, $"the file ends here, it had {expected:N0} bytes when it was opened: it became shorter while being read");
-            return new Record(slab, slab.Origin, count, file, 0, 0);
+                throw new DataFormatException(name, count, $"the file ends here, it had {expected:N0} bytes when it was opened: it became shorter while being read");
+            return new Record(slab, slab.Origin, count, name, 0, 0);
         }
         catch
         {

@@ -12,7 +12,7 @@ internal sealed class ParquetBytes : Stream
     {
         _source = source;
         _cancellation = cancellation;
-        Length = source.GetLength(cancellation)
+        Length = FindLength()
             ?? throw new IngestException("FromParquet", -1, new SourceLocation(source.Name), "the source does not tell its length, and a Parquet file is read from its end: copy it to a file first");
     }
 
@@ -34,13 +34,13 @@ internal sealed class ParquetBytes : Stream
     internal int ReadAt(long offset, Span<byte> destination)
     {
         int done = 0;
-        while (done < destination.Length && _source.Read(offset + done, destination[done..], _cancellation) is int read and > 0) done += read;
+        while (done < destination.Length && ReadSource(offset + done, destination[done..]) is int read and > 0) done += read;
         return done;
     }
 
     public override int Read(Span<byte> buffer)
     {
-        int read = _source.Read(_position, buffer, _cancellation);
+        int read = ReadSource(_position, buffer);
         _position += read;
         return read;
     }
@@ -69,6 +69,34 @@ internal sealed class ParquetBytes : Stream
     public override void SetLength(long value) => throw new NotSupportedException();
 
     public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    private int ReadSource(long offset, Span<byte> destination)
+    {
+        try
+        {
+            return _source.Read(offset, destination, _cancellation);
+        }
+        catch (IOException e)
+        {
+            throw Unreadable(offset, e);
+        }
+    }
+
+    private long? FindLength()
+    {
+        try
+        {
+            return _source.GetLength(_cancellation);
+        }
+        catch (IOException e)
+        {
+            throw Unreadable(0, e);
+        }
+    }
+
+    // Told apart from what the library throws for damage.
+    private IngestException Unreadable(long offset, IOException cause) =>
+        new("FromParquet", -1, new SourceLocation(_source.Name, offset), $"the file can't be read: {cause.Message}", cause);
 
     protected override void Dispose(bool disposing)
     {

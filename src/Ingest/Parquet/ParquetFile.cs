@@ -16,17 +16,18 @@ internal sealed class ParquetFile : IDisposable
     private readonly ParquetReader _reader;
     private readonly List<(string Name, DataField Field)> _columns;
 
-    internal ParquetFile(string path, ParquetReadOptions options, StreamContext context)
+    internal ParquetFile(string location, ParquetReadOptions options, StreamContext context)
     {
-        Path = path;
+        Location = location;
+        Name = ByteSource.NameOf(location);
         _options = options;
-        IByteSource source = ByteSource.Open(Operator, path, context, FileOptions.RandomAccess);
+        IByteSource source = ByteSource.Open(Operator, location, context, FileOptions.RandomAccess);
         try
         {
             _bytes = new ParquetBytes(source, context.Cancellation);
             CheckFooter();
             _reader = Guard("the footer", _bytes.Length, () => ParquetReader.CreateAsync(_bytes, leaveStreamOpen: true, cancellationToken: context.Cancellation).GetAwaiter().GetResult());
-            _columns = Guard("the schema", _bytes.Length, () => ParquetSelection.Find(_reader.Schema, options.Columns, path));
+            _columns = Guard("the schema", _bytes.Length, () => ParquetSelection.Find(_reader.Schema, options.Columns, Name));
             RowGroups = _reader.Metadata?.RowGroups ?? [];
             for (int i = 0; i < RowGroups.Count; i++)
                 if (RowGroups[i].NumRows is < 0 or > int.MaxValue) throw Error(_bytes.Length, $"row group {i} has {RowGroups[i].NumRows:N0} rows");
@@ -38,7 +39,11 @@ internal sealed class ParquetFile : IDisposable
         }
     }
 
-    internal string Path { get; }
+    /// <summary>The path or address.</summary>
+    internal string Location { get; }
+
+    /// <summary>The same without what may be secret.</summary>
+    internal string Name { get; }
 
     internal IReadOnlyList<RowGroup> RowGroups { get; }
 
@@ -62,7 +67,7 @@ internal sealed class ParquetFile : IDisposable
                     return new ParquetColumn(name, field, data, rowCount);
                 });
             }
-            return new ParquetRowGroup(Path, number, firstRow, offset, columns, byteCount);
+            return new ParquetRowGroup(Name, number, firstRow, offset, columns, byteCount);
         }
         catch
         {
@@ -112,7 +117,7 @@ internal sealed class ParquetFile : IDisposable
             offset = Math.Min(offset, start);
             decimal size = (decimal)chunk.TotalCompressedSize + chunk.TotalUncompressedSize + ((decimal)chunk.NumValues * ParquetColumn.DecodedSize(field)) + (4 * group.NumRows);
             if (total + size > _options.MaxRowGroupByteCount)
-                throw new IngestException(Operator, -1, new SourceLocation(Path, start),
+                throw new IngestException(Operator, -1, new SourceLocation(Name, start),
                     $"row group {number} of {group.NumRows:N0} rows takes more than the {_options.MaxRowGroupByteCount:N0} bytes of MaxRowGroupByteCount: select fewer columns, raise it, or write smaller row groups");
             total += (long)size;
         }
@@ -127,7 +132,7 @@ internal sealed class ParquetFile : IDisposable
         throw Error(_bytes.Length, $"row group {number} has no data for column '{_columns[column].Name}' (encrypted, or damaged)");
     }
 
-    private DataFormatException Error(long offset, string problem) => new(Path, offset, problem);
+    private DataFormatException Error(long offset, string problem) => new(Name, offset, problem);
 
     // The library answers damage with whatever its code happens to run into.
     private T Guard<T>(string what, long offset, Func<T> read)
@@ -141,7 +146,7 @@ internal sealed class ParquetFile : IDisposable
             string problem = e is NotImplementedException or NotSupportedException
                 ? $"{what} uses what this reader does not know ({e.Message}); lists in data pages of version 2 and half-precision columns are such: write the file with version 1 pages, or as single precision"
                 : $"{what} can't be read: {e.Message}";
-            throw new DataFormatException(Path, offset, problem, e);
+            throw new DataFormatException(Name, offset, problem, e);
         }
     }
 }

@@ -5,7 +5,7 @@ namespace DistTrain.Ingest;
 /// </summary>
 internal sealed class ParquetGroupCache : IDisposable
 {
-    private readonly record struct Place(string File, int Group, long FirstRow, long Start);
+    private readonly record struct Place(string Location, string File, int Group, long FirstRow, long Start);
 
     private readonly ParquetReadOptions _options;
     private readonly StreamContext _context;
@@ -28,7 +28,7 @@ internal sealed class ParquetGroupCache : IDisposable
             long firstRow = 0;
             for (int i = 0; i < file.RowGroups.Count; i++)
             {
-                if (file.RowGroups[i].NumRows > 0) _places.Add(new Place(path, i, firstRow, RowCount));
+                if (file.RowGroups[i].NumRows > 0) _places.Add(new Place(path, file.Name, i, firstRow, RowCount));
                 firstRow += file.RowGroups[i].NumRows;
                 RowCount += file.RowGroups[i].NumRows;
             }
@@ -93,11 +93,11 @@ internal sealed class ParquetGroupCache : IDisposable
             for (int j = _kept.Count - 1; j >= i; j--) _kept[j].Group.Release();
             _kept.RemoveRange(i, _kept.Count - i);
         }
-        if (_open?.Path != place.File)
+        if (_open?.Location != place.Location)
         {
             _open?.Dispose();
             _open = null;
-            _open = new ParquetFile(place.File, _options, _context);
+            _open = new ParquetFile(place.Location, _options, _context);
         }
         long rows = (long)(place.Group < _open.RowGroups.Count ? _open.RowGroups[place.Group].NumRows : -1);
         if (rows != RowsOf(place)) throw new DataFormatException(place.File, 0, $"row group {place.Group} had {RowsOf(place):N0} rows when the run began and has {rows:N0} now: the file was changed while being read");
