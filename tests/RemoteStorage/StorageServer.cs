@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
+using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -22,13 +23,18 @@ public sealed class StorageServer : IAsyncDisposable
     private readonly ConcurrentDictionary<string, StoredFile> _files = new(StringComparer.Ordinal);
     private readonly WebApplication _application;
 
-    private StorageServer()
+    private StorageServer(X509Certificate2? certificate)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(static kestrel =>
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel(kestrel =>
         {
-            kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.Protocols = HttpProtocols.Http1);
+            kestrel.Listen(IPAddress.Loopback, 0, listen =>
+            {
+                listen.Protocols = HttpProtocols.Http1;
+                if (certificate is not null) listen.UseHttps(certificate);
+            });
             // Slow readers are what is tested.
             kestrel.Limits.MinResponseDataRate = null;
         });
@@ -38,13 +44,13 @@ public sealed class StorageServer : IAsyncDisposable
         _application.Run(AnswerAsync);
     }
 
-    /// <summary>http://127.0.0.1:PORT/</summary>
+    /// <summary>http://127.0.0.1:PORT/, or https.</summary>
     public Uri Address { get; private set; } = null!;
 
-    /// <summary>A server that listens.</summary>
-    public static async Task<StorageServer> StartAsync()
+    /// <summary>A server that listens; with a certificate, for https.</summary>
+    public static async Task<StorageServer> StartAsync(X509Certificate2? certificate = null)
     {
-        StorageServer server = new();
+        StorageServer server = new(certificate);
         await server._application.StartAsync();
         string address = server._application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
         server.Address = new Uri(address);

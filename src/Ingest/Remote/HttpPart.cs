@@ -2,7 +2,7 @@ namespace DistTrain.Ingest;
 
 /// <summary>
 /// A stretch of a file on its way: filled in the background, over as many requests as it takes, and read from the front while it fills. Its buffer goes
-/// back to the pool when the part has been released and nobody uses it any more.
+/// back to the pool when the part has been released and nobody uses it any more. Filling is asynchronous: with many parts of many files under way, none holds a thread.
 /// </summary>
 internal sealed class HttpPart
 {

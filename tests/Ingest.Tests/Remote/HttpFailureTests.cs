@@ -25,7 +25,9 @@ public sealed class HttpFailureTests : HttpReading
         HttpByteSource source = Source(file);
         using (source) Assert.Equal(file.Content, ReadAll(source));
 
-        Assert.Equal([0L, 3_000L, 6_000L], requests.Select(request => request.Offset));
+        // The end of a connection can overtake bytes that were sent before it: those are asked for again.
+        Assert.Equal(3, requests.Count);
+        Assert.Equal(requests.OrderBy(request => request.Offset), requests);
         Assert.All(requests, request => Assert.Equal(9_000, request.End));
         AssertHoldsNothing(source);
     }
@@ -46,11 +48,19 @@ public sealed class HttpFailureTests : HttpReading
     [Fact]
     public void An_answer_that_ends_early_is_completed_by_another_request()
     {
-        StoredFile file = new(Bytes(20_000)) { Faults = request => request.Number == 1 ? new Fault { EndAfter = 1_234 } : null };
+        ConcurrentQueue<long> asked = [];
+        StoredFile file = new(Bytes(10_000))
+        {
+            Faults = request =>
+            {
+                asked.Enqueue(request.Offset);
+                return request.Number <= 2 ? new Fault { EndAfter = 1_234 } : null;
+            },
+        };
         using HttpByteSource source = Source(file);
 
         Assert.Equal(file.Content, ReadAll(source));
-        Assert.Equal(3, file.RequestCount);
+        Assert.Equal([0L, 1_234L, 2_468L], asked);
     }
 
     [Fact]
