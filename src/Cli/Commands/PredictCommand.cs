@@ -35,10 +35,11 @@ internal static class PredictCommand
             description.CheckFits(images, weights);
             int left = Math.Min(count ?? images.Count, images.Count), index = 0;
             ImageBatchSource batches = new(images, new ImageBatchOptions(EvaluateCommand.BatchSize, Shuffle: false, Scale: new InputScale(description.InputScale)));
-            for (int batch = 0; index < left; batch++)
+            using IBatchFeed feed = batches.Open(stream, epochCount: 1, cancellation: cancellation);
+            while (index < left)
             {
                 cancellation.ThrowIfCancellationRequested();
-                using Batch loaded = batches.Load(stream, 0, batch);
+                using Batch loaded = feed.Next();
                 using GradientTape tape = new(stream, TapeMode.Evaluation);
                 Tensor logits = model.Forward(tape.Input(loaded.Inputs)).Value;
                 using Tensor probabilities = Tensor.Allocate(stream, logits.Shape);

@@ -31,8 +31,9 @@ internal sealed class MetricsFiles(RunFolder folder, Func<EvaluationResult> eval
     {
         EvaluationResult test = LastEvaluation = evaluate();
         EvaluationTime += test.Duration;
-        _lines.Write(("epoch", metrics.Epoch), ("trainLoss", metrics.MeanLoss), ("testLoss", test.Loss), ("testAccuracy", test.Accuracy), ("seconds", metrics.Duration.TotalSeconds));
-        _events.WriteScalars(metrics.Epoch, ("test/loss", test.Loss), ("test/accuracy", (float)test.Accuracy));
+        _lines.Write(("epoch", metrics.Epoch), ("trainLoss", metrics.MeanLoss), ("testLoss", test.Loss), ("testAccuracy", test.Accuracy), ("seconds", metrics.Duration.TotalSeconds),
+            ("dataWaitSeconds", metrics.DataWait.TotalSeconds));
+        _events.WriteScalars(metrics.Epoch, ("test/loss", test.Loss), ("test/accuracy", (float)test.Accuracy), ("train/data_wait", (float)(metrics.DataWait / metrics.Duration)));
         ProgressDisplay.Say(FormattableString.Invariant(
             $"epoch {metrics.Epoch + 1}: train loss {metrics.MeanLoss:F4}, test loss {test.Loss:F4}, test accuracy {test.Accuracy:P2}, {metrics.SampleCount / metrics.Duration.TotalSeconds:N0} samples/s"));
     }

@@ -14,11 +14,14 @@ internal sealed record TrainingReport(
 
     private double SamplesPerSecond => Result.SampleCount / Seconds;
 
+    /// <summary>The part of the training time that steps waited for their batch.</summary>
+    private double DataWait => Result.DataWait.TotalSeconds / Seconds;
+
     public void Write(TextWriter output)
     {
         AccuracyTable.Write(output, Test.Confusion, ClassNames);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"test accuracy {Test.Accuracy:P2}, test loss {Test.Loss:F4}; trained {Result.SampleCount:N0} samples in {Seconds:F1} s ({SamplesPerSecond:N0} samples/s) on {Device}"));
+            $"test accuracy {Test.Accuracy:P2}, test loss {Test.Loss:F4}; trained {Result.SampleCount:N0} samples in {Seconds:F1} s ({SamplesPerSecond:N0} samples/s, data wait {DataWait:P2}) on {Device}"));
         output.WriteLine($"weights, metrics and configuration: {Folder.Path}");
     }
 
@@ -28,6 +31,7 @@ internal sealed record TrainingReport(
         TestLoss = Test.Loss,
         Seconds,
         SamplesPerSecond,
+        DataWait,
         Weights = Folder.Weights,
         Device = Device.Name,
         Options.Seed,

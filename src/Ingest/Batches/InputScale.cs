@@ -16,5 +16,6 @@ public readonly record struct InputScale(float Divisor, float Mean = 0, float St
         return new InputScale(images.PixelMaximum);
     }
 
-    internal bool IsUsable => float.IsFinite(Divisor) && Divisor != 0 && float.IsFinite(Mean) && float.IsFinite(StandardDeviation) && StandardDeviation != 0;
+    /// <summary>Whether it divides by no zero and has no NaN or infinity.</summary>
+    public bool IsUsable => float.IsFinite(Divisor) && Divisor != 0 && float.IsFinite(Mean) && float.IsFinite(StandardDeviation) && StandardDeviation != 0;
 }

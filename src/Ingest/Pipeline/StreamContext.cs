@@ -42,6 +42,9 @@ public sealed class StreamContext : IDisposable
     /// <summary>The same for another pass over the data.</summary>
     public StreamContext ForEpoch(long epoch) => new(Options, Meter, Slabs, epoch, null, Cancellation);
 
+    /// <summary>The same with other batch memory: what an operator opens its input with that knows where its batches go.</summary>
+    public StreamContext WithBatchMemory(IBatchMemory memory) => new(Options with { BatchMemory = memory }, Meter, Slabs, Epoch, null, Cancellation);
+
     /// <summary>The same for a part of the pipeline that can be stopped by itself: what an operator with threads opens its input with.</summary>
     public StreamContext CreateStoppable()
     {

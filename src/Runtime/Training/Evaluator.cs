@@ -31,10 +31,11 @@ public static class Evaluator
         long start = System.Diagnostics.Stopwatch.GetTimestamp();
         ConfusionMatrix? confusion = null;
         double lossSum = 0;
+        using IBatchFeed feed = batches.Open(stream, epochCount: 1, cancellation: cancellation);
         for (int i = 0; i < batches.BatchCount; i++)
         {
             cancellation.ThrowIfCancellationRequested();
-            using Batch batch = batches.Load(stream, epoch: 0, i);
+            using Batch batch = feed.Next();
             using GradientTape tape = new(stream, TapeMode.Evaluation);
             Variable logits = model.Forward(tape.Input(batch.Inputs));
             Variable loss = Losses.CrossEntropy(logits, batch.Labels);

@@ -1,8 +1,9 @@
+using DistTrain.Ingest;
 using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
 
-/// <summary>Batches by number: which samples a batch holds is a function of (epoch, batch) alone, so that training can resume anywhere.</summary>
+/// <summary>Where training's batches come from. Immutable; can be run any number of times.</summary>
 public interface IBatchSource
 {
     /// <summary>Batches in an epoch.</summary>
@@ -11,6 +12,23 @@ public interface IBatchSource
     /// <summary>Samples in an epoch.</summary>
     int SamplesPerEpoch { get; }
 
-    /// <summary>Loads a batch to the stream's device.</summary>
-    Batch Load(ExecutionStream stream, int epoch, int batch);
+    /// <summary>Starts a run over epochs 0 to <paramref name="epochCount"/> - 1.</summary>
+    /// <param name="stream">The stream that will work on the batches.</param>
+    /// <param name="epochCount">Passes over the samples.</param>
+    /// <param name="firstBatch">Batches before the first one asked for, over all epochs.</param>
+    /// <param name="position">Where the data go on: what <see cref="IBatchFeed.Save"/> gave behind that many batches. Null: they are passed over.</param>
+    /// <param name="cancellation">Ends every wait for data.</param>
+    IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, CancellationToken cancellation = default);
+}
+
+/// <summary>A run over batches, in order. Not thread-safe. Disposing it stops what works for it.</summary>
+public interface IBatchFeed : IDisposable
+{
+    /// <summary>The next batch, ready for the stream that the run was opened with; whoever takes it disposes it. Blocks until it is there.</summary>
+    /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
+    /// <exception cref="InvalidOperationException">There are no more.</exception>
+    Batch Next();
+
+    /// <summary>The position behind the batch last taken.</summary>
+    IteratorState Save();
 }

@@ -3,55 +3,46 @@ using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
 
-/// <summary>Batches of labelled images: assembled straight in the tensor on a CPU device, else in host memory and copied. Not thread-safe.</summary>
-public sealed class ImageBatchSource(ImageBatches batches) : IBatchSource
+/// <summary>
+/// Batches of labelled images in memory: shuffled as a whole, converted and normalised while they are copied into the batch, taken ahead. Which samples a batch holds is a
+/// function of (options, epoch, batch) alone.
+/// </summary>
+public sealed class ImageBatchSource : IBatchSource
 {
-    private float[] _inputs = [];
-    private int[] _labels = [];
+    private readonly DatasetBatchSource _batches;
 
     /// <summary>Batches of <paramref name="images"/> made as <paramref name="options"/> say.</summary>
-    public ImageBatchSource(LabelledImages images, ImageBatchOptions options) : this(new ImageBatches(images, options))
+    /// <exception cref="ArgumentException">A batch size below 1, or a scale that divides by zero.</exception>
+    public ImageBatchSource(LabelledImages images, ImageBatchOptions options)
     {
+        ArgumentNullException.ThrowIfNull(images);
+        ArgumentNullException.ThrowIfNull(options);
+        Dataset<TensorBatch> epoch = Epoch(images, options);
+        int samples = options.DropLast ? images.Count / options.BatchSize * options.BatchSize : images.Count;
+        _batches = new DatasetBatchSource(epoch, samples);
     }
 
     /// <inheritdoc/>
-    public int BatchCount => batches.BatchCount;
+    public int BatchCount => _batches.BatchCount;
 
     /// <inheritdoc/>
-    public int SamplesPerEpoch => batches.SamplesPerEpoch;
+    public int SamplesPerEpoch => _batches.SamplesPerEpoch;
 
     /// <inheritdoc/>
-    public Batch Load(ExecutionStream stream, int epoch, int batch)
-    {
-        ArgumentNullException.ThrowIfNull(stream);
-        int count = Math.Min(batches.Options.BatchSize, batches.SamplesPerEpoch - (batch * batches.Options.BatchSize));
-        LabelledImages images = batches.Images;
-        Tensor inputs = Tensor.Allocate(stream, new Shape(count, images.Channels, images.Height, images.Width));
-        Tensor labels = Tensor.Allocate(stream, new Shape(count), DType.I32);
-        try
-        {
-            long firstSample = stream.Device is CpuDevice
-                ? batches.Fill(epoch, batch, inputs.AsSpan<float>(), labels.AsSpan<int>()).FirstSample
-                : FillThroughHost(stream, epoch, batch, inputs, labels);
-            return new Batch(inputs, labels, firstSample);
-        }
-        catch
-        {
-            inputs.Dispose();
-            labels.Dispose();
-            throw;
-        }
-    }
+    public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, CancellationToken cancellation = default) =>
+        _batches.Open(stream, epochCount, firstBatch, position, cancellation);
 
-    private long FillThroughHost(ExecutionStream stream, int epoch, int batch, Tensor inputs, Tensor labels)
+    private static Dataset<TensorBatch> Epoch(LabelledImages images, ImageBatchOptions options)
     {
-        if (_inputs.Length < inputs.ElementCount) _inputs = new float[inputs.ElementCount];
-        if (_labels.Length < labels.ElementCount) _labels = new int[labels.ElementCount];
-        Span<float> hostInputs = _inputs.AsSpan(0, (int)inputs.ElementCount);
-        Span<int> hostLabels = _labels.AsSpan(0, (int)labels.ElementCount);
-        ImageBatch filled = batches.Fill(epoch, batch, hostInputs, hostLabels);
-        inputs.CopyFrom<float>(stream, hostInputs);
-        labels.CopyFrom<int>(stream, hostLabels);
-        return filled.FirstSample;
+        InputScale scale = options.Scale ?? InputScale.Unit(images);
+        if (!scale.IsUsable) throw new ArgumentException($"{scale}: divisor, mean and standard deviation must be finite, divisor and standard deviation not 0", nameof(options));
+        BatchLayout layout = BatchLayout.Empty.With("image", ElementType.Float32, images.Channels, images.Height, images.Width).With("label", ElementType.Int32);
+        Dataset<ImageSample> samples = Dataset.FromImages(images);
+        if (options.Shuffle) samples = samples.GlobalShuffle(options.Seed);
+        return samples.Batch(options.BatchSize, layout, (sample, row) =>
+        {
+            row.Write(0, sample.Pixels.Span, scale);
+            row.Write(1, sample.Label);
+        }, options.DropLast);
     }
 }

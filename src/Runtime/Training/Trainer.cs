@@ -1,10 +1,11 @@
 using System.Diagnostics;
+using DistTrain.Ingest;
 using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
 
 /// <summary>
-/// Trains a module on one device: for each step, load a batch, forward, loss, backward, clip, optimizer. Everything it needs to go on
+/// Trains a module on one device: for each step, take a batch, forward, loss, backward, clip, optimizer. Everything it needs to go on
 /// later is the module's state, the optimizer's state and the step's number. Owns only the gradients.
 /// </summary>
 public sealed class Trainer : IDisposable
@@ -14,6 +15,7 @@ public sealed class Trainer : IDisposable
     private readonly TrainerOptions _options;
     private readonly Func<Variable, Tensor, Variable> _loss;
     private readonly GradientClipping? _clipping;
+    private IBatchFeed? _feed;
 
     /// <param name="model">Initialised; stays the caller's.</param>
     /// <param name="optimizer">Over the model's parameters; stays the caller's.</param>
@@ -33,6 +35,12 @@ public sealed class Trainer : IDisposable
     /// <summary>The gradients of the last step.</summary>
     public GradientStore Gradients { get; }
 
+    /// <summary>
+    /// Where the data stand behind the steps taken so far, for a checkpoint; to be asked for in callbacks while training runs, else null. A resumed run gives it back as
+    /// <see cref="TrainerOptions.DataPosition"/>.
+    /// </summary>
+    public IteratorState? DataPosition => _feed?.Save();
+
     /// <summary>Trains to the end of the options' epochs or steps. Blocks.</summary>
     /// <exception cref="NonFiniteLossException">A loss was NaN or infinite. On the CPU the parameters are still those before that step.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled, between two steps.</exception>
@@ -44,14 +52,31 @@ public sealed class Trainer : IDisposable
         long stepCount = Math.Min(_options.StepLimit ?? long.MaxValue, (long)_options.EpochCount * batches.BatchCount);
         using TrainingLog log = new(stream, _options, batches.BatchCount, stepCount, callbacks ?? []);
         log.Begin();
-        for (long step = _options.FirstStep; step < stepCount; step++)
+        int epochCount = checked((int)((stepCount + batches.BatchCount - 1) / batches.BatchCount));
+        using IBatchFeed feed = _feed = batches.Open(stream, epochCount, _options.FirstStep, _options.DataPosition, cancellation);
+        try
         {
-            cancellation.ThrowIfCancellationRequested();
-            log.BeginStep(step);
-            using Batch batch = batches.Load(stream, (int)(step / batches.BatchCount), (int)(step % batches.BatchCount));
-            Step(stream, batch, step, log);
+            for (long step = _options.FirstStep; step < stepCount; step++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                log.BeginStep(step);
+                using Batch batch = Next(feed, log);
+                Step(stream, batch, step, log);
+            }
+        }
+        finally
+        {
+            _feed = null;
         }
         return log.End();
+    }
+
+    private static Batch Next(IBatchFeed feed, TrainingLog log)
+    {
+        long asked = Stopwatch.GetTimestamp();
+        Batch batch = feed.Next();
+        log.AddDataWait(Stopwatch.GetElapsedTime(asked));
+        return batch;
     }
 
     /// <summary>Frees the gradients.</summary>

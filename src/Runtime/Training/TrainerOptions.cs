@@ -12,6 +12,12 @@ public sealed record TrainerOptions
     /// <summary>The first step to take: 0, or where a resumed run goes on. Epoch and batch follow from it.</summary>
     public long FirstStep { get; init; }
 
+    /// <summary>
+    /// Where the data of a resumed run go on: what <see cref="Trainer.DataPosition"/> was behind the step before <see cref="FirstStep"/>. Null: the batches before it are
+    /// passed over, which costs nothing where the data have an index.
+    /// </summary>
+    public Ingest.IteratorState? DataPosition { get; init; }
+
     /// <summary>The learning rate of each step.</summary>
     public LearningRateSchedule Schedule { get; init; } = LearningRateSchedule.Constant(0.01f);
 

@@ -17,6 +17,7 @@ internal sealed class TrainingLog : IDisposable
     private long _step, _samples, _epochSamples, _epochSteps, _epochBegan, _readAt, _samplesAtReading;
     private double _epochLossSum, _rate;
     private float _lastLoss = float.NaN;
+    private TimeSpan _dataWait, _epochDataWait;
 
     public TrainingLog(ExecutionStream stream, TrainerOptions options, int batchCount, long stepCount, IReadOnlyList<ITrainingCallback> callbacks)
     {
@@ -37,6 +38,13 @@ internal sealed class TrainingLog : IDisposable
         _step = step;
         if (step == _options.FirstStep || step % _batchCount == 0) BeginEpoch();
         foreach (ITrainingCallback callback in _callbacks) callback.OnStepBegin(step);
+    }
+
+    /// <summary>Adds to the time that steps have waited for their batch.</summary>
+    public void AddDataWait(TimeSpan wait)
+    {
+        _dataWait += wait;
+        _epochDataWait += wait;
     }
 
     /// <summary>Returns the first step whose loss is not finite, if a reading found one.</summary>
@@ -63,7 +71,7 @@ internal sealed class TrainingLog : IDisposable
     public TrainingResult End()
     {
         long next = Math.Max(_stepCount, _options.FirstStep);
-        TrainingResult result = new(next, _samples, _lastLoss, Stopwatch.GetElapsedTime(_began));
+        TrainingResult result = new(next, _samples, _lastLoss, Stopwatch.GetElapsedTime(_began), _dataWait);
         foreach (ITrainingCallback callback in _callbacks) callback.OnTrainingEnd(result);
         return result;
     }
@@ -72,13 +80,13 @@ internal sealed class TrainingLog : IDisposable
 
     private void BeginEpoch()
     {
-        (_epochSamples, _epochSteps, _epochLossSum, _epochBegan) = (0, 0, 0, Stopwatch.GetTimestamp());
+        (_epochSamples, _epochSteps, _epochLossSum, _epochDataWait, _epochBegan) = (0, 0, 0, TimeSpan.Zero, Stopwatch.GetTimestamp());
         foreach (ITrainingCallback callback in _callbacks) callback.OnEpochBegin(Epoch);
     }
 
     private void EndEpoch()
     {
-        EpochMetrics metrics = new(Epoch, _epochSteps, _epochSamples, (float)(_epochLossSum / _epochSamples), Stopwatch.GetElapsedTime(_epochBegan));
+        EpochMetrics metrics = new(Epoch, _epochSteps, _epochSamples, (float)(_epochLossSum / _epochSamples), Stopwatch.GetElapsedTime(_epochBegan), _epochDataWait);
         foreach (ITrainingCallback callback in _callbacks) callback.OnEpochEnd(metrics);
         // What callbacks did (evaluation, saving) is not the training's speed.
         (_readAt, _samplesAtReading) = (Stopwatch.GetTimestamp(), _samples);

@@ -22,11 +22,13 @@ public readonly record struct StepMetrics(
 /// <param name="SampleCount">Samples seen in it by this run.</param>
 /// <param name="MeanLoss">Mean of the samples' losses, each at its own step.</param>
 /// <param name="Duration">Wall time.</param>
-public sealed record EpochMetrics(int Epoch, long StepCount, long SampleCount, float MeanLoss, TimeSpan Duration);
+/// <param name="DataWait">The part of it that steps waited for their batch.</param>
+public sealed record EpochMetrics(int Epoch, long StepCount, long SampleCount, float MeanLoss, TimeSpan Duration, TimeSpan DataWait);
 
 /// <summary>What a whole run tells.</summary>
 /// <param name="StepCount">The step that a further run would begin with.</param>
 /// <param name="SampleCount">Samples seen by this run.</param>
 /// <param name="LastLoss">The last step's loss; NaN if there was none.</param>
 /// <param name="Duration">Wall time.</param>
-public sealed record TrainingResult(long StepCount, long SampleCount, float LastLoss, TimeSpan Duration);
+/// <param name="DataWait">The part of it that steps waited for their batch.</param>
+public sealed record TrainingResult(long StepCount, long SampleCount, float LastLoss, TimeSpan Duration, TimeSpan DataWait);
