@@ -113,6 +113,8 @@ internal sealed class GatherReader<T>(IndexedReader<T> input, int size, bool dro
 
     public override long FromGlobal(long global) => BatchingStream<T, ElementRun<T>>.BatchCount(input.FromGlobal(global), size, dropRemainder: false);
 
+    public override IndexLayout Layout => input.Layout.Local;
+
     protected override void Dispose(bool disposing)
     {
         input.Dispose();

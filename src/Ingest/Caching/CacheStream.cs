@@ -104,11 +104,11 @@ internal sealed class CacheStream<T>(ElementStream<T> input, CacheStore<T> store
         {
             if (!_filling!.TryAdd(element, _index)) Abandon();
         }
-        catch
+        catch (Exception e)
         {
             Abandon();
             Ownership<T>.Release(element);
-            throw;
+            throw IngestException.Wrap(Name, _index, Input.Source, e, context.Cancellation);
         }
     }
 

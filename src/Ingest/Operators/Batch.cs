@@ -83,6 +83,8 @@ internal sealed class BatchReader<T>(IndexedReader<T> input, int size, bool drop
 
     public override long FromGlobal(long global) => BatchingStream<T, ElementBatch<T>>.BatchCount(input.FromGlobal(global), size, dropRemainder: false);
 
+    public override IndexLayout Layout => input.Layout.Local;
+
     protected override void Dispose(bool disposing)
     {
         input.Dispose();

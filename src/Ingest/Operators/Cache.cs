@@ -46,5 +46,5 @@ internal sealed class CacheDataset<T>(Dataset<T> input, CacheStore<T> store) : D
 
     // By number nothing is gathered: only whole passes in order fill the store.
     protected internal override IndexedReader<T> OpenIndexed(StreamContext context) =>
-        (store.IsComplete ? store.OpenIndexed(context) : null) ?? input.OpenIndexed(context.ForEpoch(0));
+        store.IsComplete && store.OpenIndexed(context) is { } cached ? new CachedReader<T>(cached, input, context) : input.OpenIndexed(context.ForEpoch(0));
 }

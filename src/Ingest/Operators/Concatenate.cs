@@ -17,7 +17,7 @@ internal sealed class ConcatenateDataset<T>(Dataset<T> first, Dataset<T> second)
     public override string Name => "Concatenate";
 
     public override Cardinality Cardinality => first.Cardinality.IsInfinite || second.Cardinality.IsInfinite ? Cardinality.Infinite
-        : first.Cardinality.IsKnown && second.Cardinality.IsKnown ? Cardinality.Of(checked(first.Cardinality.Count + second.Cardinality.Count)) : Cardinality.Unknown;
+        : first.Cardinality.IsKnown && second.Cardinality.IsKnown ? Cardinality.Sum(first.Cardinality.Count, second.Cardinality.Count) : Cardinality.Unknown;
 
     public override bool HasIndex => first.HasIndex && second.HasIndex;
 
@@ -31,12 +31,13 @@ internal sealed class ConcatenateDataset<T>(Dataset<T> first, Dataset<T> second)
 
         public override T Read(long position) => position < first.Count ? first.Read(position) : second.Read(position - first.Count);
 
+        public override IndexLayout Layout => first.Layout.Local.With(second.Layout.Local);
+
         public override SourceLocation SourceAt(long position) => position < first.Count ? first.SourceAt(position) : second.SourceAt(position - first.Count);
 
         protected override void Dispose(bool disposing)
         {
-            first.Dispose();
-            second.Dispose();
+            Disposal.DisposeAll(first, second);
             base.Dispose(disposing);
         }
     }
@@ -55,16 +56,19 @@ internal sealed class ConcatenateStream<T>(ElementStream<T> first, ElementStream
     {
         if (!_isSecond)
         {
-            if (first.TryNext(out element))
-            {
-                _taken++;
-                return true;
-            }
+            if (TryTake(first, out element)) return true;
             _isSecond = true;
         }
-        if (!second.TryNext(out element)) return false;
+        return TryTake(second, out element);
+    }
+
+    // An element that fails is counted, as its position is where elements are read by number.
+    private bool TryTake(ElementStream<T> stream, [MaybeNullWhen(false)] out T element)
+    {
         _taken++;
-        return true;
+        if (stream.TryNext(out element)) return true;
+        _taken--;
+        return false;
     }
 
     public override void Save(StateWriter writer)
@@ -83,9 +87,5 @@ internal sealed class ConcatenateStream<T>(ElementStream<T> first, ElementStream
         (_isSecond ? second : first).Restore(reader);
     }
 
-    protected override void Dispose(bool disposing)
-    {
-        first.Dispose();
-        second.Dispose();
-    }
+    protected override void Dispose(bool disposing) => Disposal.DisposeAll(first, second);
 }

@@ -36,6 +36,8 @@ internal sealed class GlobalShuffleDataset<T>(Dataset<T> input, ulong seed, bool
 
         public override SourceLocation SourceAt(long position) => input.SourceAt(_order[position]);
 
+        public override IndexLayout Layout => input.Layout.Local with { ShuffledCount = input.Count };
+
         protected override void Dispose(bool disposing)
         {
             input.Dispose();

@@ -124,6 +124,8 @@ internal sealed class MapReader<TIn, TOut>(IndexedReader<TIn> input, ElementFunc
 
     public override long FromGlobal(long global) => input.FromGlobal(global);
 
+    public override IndexLayout Layout => input.Layout;
+
     protected override void Dispose(bool disposing)
     {
         input.Dispose();

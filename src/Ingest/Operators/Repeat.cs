@@ -5,7 +5,7 @@ namespace DistTrain.Ingest;
 public abstract partial class Dataset<T>
 {
     /// <summary>The elements over and over, each time as a new epoch: operators before this one draw other random numbers in each.</summary>
-    /// <param name="count">How many epochs; null: no end.</param>
+    /// <param name="count">How many epochs; null: no end, unless an epoch has no elements.</param>
     public Dataset<T> Repeat(long? count = null)
     {
         if (count is { } epochs) ArgumentOutOfRangeException.ThrowIfNegative(epochs, nameof(count));
@@ -19,7 +19,7 @@ internal sealed class RepeatDataset<T>(Dataset<T> input, long epochCount) : Data
 
     public override Cardinality Cardinality => epochCount == long.MaxValue && input.Cardinality is not { IsKnown: true, Count: 0 }
         ? Cardinality.Infinite
-        : input.Cardinality.Change(n => n == 0 ? 0 : checked(n * epochCount));
+        : input.Cardinality is { IsKnown: true, Count: var n } ? Cardinality.Product(n, epochCount) : epochCount == 0 ? Cardinality.Of(0) : input.Cardinality;
 
     protected internal override ElementStream<T> Open(StreamContext context) => new RepeatStream<T>(input, context, epochCount);
 }
@@ -28,7 +28,8 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
 {
     private ElementStream<T>? _stream;
     private long _epoch, _startEpoch;
-    private bool _isEpochEmpty = true, _isRestored;
+    private bool _isEpochEmpty = true, _isRestored, _isStartEpochEmpty = true;
+    private bool? _isSeekable;
 
     // Of an epoch that was gone on with: where in it.
     private ReadOnlyMemory<byte> _startState;
@@ -37,14 +38,17 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
 
     public override SourceLocation Source => _stream?.Source ?? SourceLocation.None;
 
-    public override bool IsSeekable => input.HasIndex;
+    // What has an index may still give a stream that must be followed.
+    public override bool IsSeekable => _isSeekable ??= input.HasIndex && IsEpochSeekable();
 
     public override long Extent
     {
         get
         {
-            long rest = EpochExtent(_startEpoch);
-            return epochCount == long.MaxValue ? long.MaxValue : rest + ((epochCount - _startEpoch - 1) * EpochExtent(_startEpoch + 1));
+            if (_startEpoch >= epochCount) return 0;
+            long rest = EpochExtent(_startEpoch), more = epochCount - _startEpoch - 1;
+            long each = more == 0 ? 0 : EpochExtent(_startEpoch + 1);
+            return each > 0 && more > (long.MaxValue - rest) / each ? long.MaxValue : rest + (more * each);
         }
     }
 
@@ -52,6 +56,7 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
     {
         while (_epoch < epochCount)
         {
+            context.Cancellation.ThrowIfCancellationRequested();
             _stream ??= OpenEpoch(_epoch);
             if (_stream.TryNext(out element))
             {
@@ -69,6 +74,7 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
         long skipped = 0;
         while (skipped < count && _epoch < epochCount)
         {
+            context.Cancellation.ThrowIfCancellationRequested();
             _stream ??= OpenEpoch(_epoch);
             long here = _stream.Skip(count - skipped);
             skipped += here;
@@ -90,22 +96,19 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
 
     public override void SaveAt(long taken, StateWriter writer)
     {
-        long epoch = _startEpoch, first = EpochExtent(epoch), place = taken;
-        if (place >= first && epoch + 1 < epochCount)
+        (long epoch, long place) = (_startEpoch, taken);
+        if (epoch + 1 < epochCount && EpochExtent(epoch) is var rest && place >= rest)
         {
-            long each = EpochExtent(epoch + 1);
-            place -= first;
+            place -= rest;
             epoch++;
-            if (each > 0)
-            {
-                long more = Math.Min(place / each, epochCount - 1 - epoch);
-                epoch += more;
-                place -= more * each;
-            }
+            long each = EpochExtent(epoch), more = each == 0 ? 0 : Math.Min(place / each, epochCount - 1 - epoch);
+            epoch += more;
+            place -= more * each;
         }
         writer.WriteOperator("Repeat");
         writer.WriteInt64(epoch);
-        writer.WriteBoolean(place == 0);
+        writer.WriteBoolean(place == 0 && (epoch != _startEpoch || _isStartEpochEmpty));
+        if (epoch >= epochCount) return;
         using ElementStream<T> probe = OpenAtStart(epoch);
         probe.SaveAt(place, writer);
     }
@@ -114,7 +117,7 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
     {
         reader.ReadOperator("Repeat");
         _startEpoch = _epoch = reader.ReadInt64(0, epochCount, "the epoch");
-        _isEpochEmpty = reader.ReadBoolean();
+        _isStartEpochEmpty = _isEpochEmpty = reader.ReadBoolean();
         if (_epoch >= epochCount) return;
         _stream = OpenEpoch(_epoch);
         _stream.Restore(reader);
@@ -147,10 +150,16 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
         return probe.Extent;
     }
 
-    // An epoch without elements ends an endless dataset: there would never be another one.
+    private bool IsEpochSeekable()
+    {
+        using ElementStream<T> probe = OpenEpoch(0);
+        return probe.IsSeekable;
+    }
+
+    // An epoch without elements ends an endless dataset: there might never be another one.
     private bool TryEndEpoch()
     {
-        if (_isEpochEmpty)
+        if (_isEpochEmpty && (epochCount == long.MaxValue || input.Cardinality is { IsKnown: true, Count: 0 }))
         {
             _epoch = epochCount;
             return false;

@@ -16,7 +16,9 @@ public static partial class Dataset
         if (datasets.Count == 0 || weights.Count != datasets.Count) throw new ArgumentException($"{datasets.Count} datasets and {weights.Count} weights: expected as many, at least one", nameof(weights));
         if (weights.Any(w => !double.IsFinite(w) || w < 0) || weights.All(w => w == 0))
             throw new ArgumentException($"weights {string.Join(", ", weights)}: expected finite, not negative, not all 0", nameof(weights));
-        return new SampleDataset<T>([.. datasets], [.. weights], seed, stopAtFirstEnd);
+        // Scaled, so that their sum is finite.
+        double largest = weights.Max();
+        return new SampleDataset<T>([.. datasets], [.. weights.Select(w => w / largest)], seed, stopAtFirstEnd);
     }
 }
 
@@ -26,7 +28,7 @@ internal sealed class SampleDataset<T>(Dataset<T>[] datasets, double[] weights, 
 
     public override Cardinality Cardinality => stopAtFirstEnd ? Cardinality.Unknown
         : datasets.Any(d => d.Cardinality.IsInfinite) ? Cardinality.Infinite
-        : datasets.All(d => d.Cardinality.IsKnown) ? Cardinality.Of(datasets.Sum(d => d.Cardinality.Count)) : Cardinality.Unknown;
+        : datasets.All(d => d.Cardinality.IsKnown) ? datasets.Select(d => d.Cardinality).Aggregate((a, b) => a.IsInfinite ? a : Cardinality.Sum(a.Count, b.Count)) : Cardinality.Unknown;
 
     protected internal override ElementStream<T> Open(StreamContext context) =>
         new SampleStream<T>([.. datasets.Select(d => d.Open(context))], weights, seed, context.Epoch, stopAtFirstEnd);
@@ -78,14 +80,13 @@ internal sealed class SampleStream<T>(ElementStream<T>[] streams, double[] weigh
         for (int i = 0; i < streams.Length; i++)
         {
             _isEnded[i] = reader.ReadBoolean();
+            // Ranks with uneven parts see an end at different draws.
+            if (_isEnded[i]) reader.RequireSameRanks("SampleFrom");
             streams[i].Restore(reader);
         }
     }
 
-    protected override void Dispose(bool disposing)
-    {
-        foreach (ElementStream<T> stream in streams) stream.Dispose();
-    }
+    protected override void Dispose(bool disposing) => Disposal.DisposeAll(streams);
 
     // Datasets with weight 0 are never drawn, and their end is never noticed: they don't keep the mix going.
     private bool TryDraw(out int drawn)

@@ -6,7 +6,8 @@ public abstract partial class Dataset<T>
 {
     /// <summary>
     /// One rank's elements: those whose number leaves the remainder <paramref name="rank"/> when divided by <paramref name="worldSize"/>. With index access the others
-    /// are never read, and a saved position can be gone on from with another number of ranks. Best next to the source.
+    /// are never read, and a saved position can be gone on from with another number of ranks: take rank 0's state to all of them. That needs operators behind it that
+    /// take as many elements on each rank (<c>Map</c>, <c>Batch</c>, <c>Repeat</c>, <c>Prefetch</c>, ...); <c>GlobalShuffle</c> belongs before it.
     /// </summary>
     public Dataset<T> Shard(int rank, int worldSize)
     {
@@ -45,6 +46,8 @@ internal sealed class ShardReader<T>(IndexedReader<T> input, int rank, int world
     public override long ToGlobal(long position) => input.ToGlobal(position > input.Count / worldSize ? input.Count : position * worldSize);
 
     public override long FromGlobal(long global) => CountOf(input.FromGlobal(global), rank, worldSize);
+
+    public override IndexLayout Layout => input.Layout is var all ? all with { WorldSize = checked(all.WorldSize * worldSize), IsEven = all.IsEven && input.Count % worldSize == 0 } : default;
 
     internal static long CountOf(long count, int rank, int worldSize) => count <= rank ? 0 : ((count - 1 - rank) / worldSize) + 1;
 

@@ -141,6 +141,8 @@ internal sealed class SliceReader<T>(IndexedReader<T> input, long start, long li
 
     public override long FromGlobal(long global) => Math.Max(0, input.FromGlobal(global) - _start);
 
+    public override IndexLayout Layout => input.Layout.Local;
+
     protected override void Dispose(bool disposing)
     {
         input.Dispose();

@@ -46,12 +46,17 @@ internal sealed class ZipDataset<T1, T2>(Dataset<T1> first, Dataset<T2> second) 
 
         public override long IndexAt(long position) => first.IndexAt(position);
 
+        public override IndexLayout Layout => first.Layout.With(second.Layout);
+
+        public override long ToGlobal(long position) => first.ToGlobal(position);
+
+        public override long FromGlobal(long global) => first.FromGlobal(global);
+
         public override SourceLocation SourceAt(long position) => first.SourceAt(position);
 
         protected override void Dispose(bool disposing)
         {
-            first.Dispose();
-            second.Dispose();
+            Disposal.DisposeAll(first, second);
             base.Dispose(disposing);
         }
     }
@@ -73,7 +78,7 @@ internal sealed class ZipStream<T1, T2>(ElementStream<T1> first, ElementStream<T
     {
         element = default;
         if (_isEnded) return false;
-        if (!first.TryNext(out T1? one))
+        if (!TryNextFirst(out T1? one))
         {
             _isEnded = true;
             return false;
@@ -90,6 +95,8 @@ internal sealed class ZipStream<T1, T2>(ElementStream<T1> first, ElementStream<T
 
     public override long Skip(long count)
     {
+        if (!IsSeekable) return base.Skip(count);
+        if (_isEnded) return 0;
         long skipped = Math.Min(first.Skip(count), second.Skip(count));
         _isEnded |= skipped < count;
         return skipped;
@@ -119,10 +126,20 @@ internal sealed class ZipStream<T1, T2>(ElementStream<T1> first, ElementStream<T
         second.Restore(reader);
     }
 
-    protected override void Dispose(bool disposing)
+    protected override void Dispose(bool disposing) => Disposal.DisposeAll(first, second);
+
+    // An element that fails takes its partner with it: else every pair behind it would be of two that do not belong together.
+    private bool TryNextFirst([MaybeNullWhen(false)] out T1 one)
     {
-        first.Dispose();
-        second.Dispose();
+        try
+        {
+            return first.TryNext(out one);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            second.PassOver(1);
+            throw;
+        }
     }
 
     private bool TryNextSecond(T1 one, [MaybeNullWhen(false)] out T2 two)

@@ -11,7 +11,7 @@ public readonly record struct Cardinality
     /// <summary>Not known before the data are read.</summary>
     public static Cardinality Unknown => default;
 
-    /// <summary>No end.</summary>
+    /// <summary>No end; also for more elements than 64 bits count.</summary>
     public static Cardinality Infinite => new(-1);
 
     /// <summary>Whether the number is known.</summary>
@@ -28,8 +28,14 @@ public readonly record struct Cardinality
     public static Cardinality Of(long count)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
-        return new Cardinality(count + 1);
+        return count == long.MaxValue ? Infinite : new Cardinality(count + 1);
     }
+
+    /// <summary>So many and so many.</summary>
+    internal static Cardinality Sum(long first, long second) => first > long.MaxValue - second ? Infinite : Of(first + second);
+
+    /// <summary>So many so often.</summary>
+    internal static Cardinality Product(long count, long times) => Math.BigMul(count, times) is var all && all >= long.MaxValue ? Infinite : Of((long)all);
 
     /// <summary>The number that <paramref name="change"/> makes of a known one; what is unknown or infinite stays so.</summary>
     internal Cardinality Change(Func<long, long> change) => IsKnown ? Of(change(Count)) : this;

@@ -39,6 +39,9 @@ public abstract class IndexedReader<T> : IDisposable
     /// <summary>The first own position at or behind a global one.</summary>
     public virtual long FromGlobal(long global) => global;
 
+    /// <summary>What has been done to the order. An operator that passes numbers through passes this through.</summary>
+    public virtual IndexLayout Layout => IndexLayout.Plain;
+
     /// <summary>Closes files.</summary>
     public void Dispose()
     {

@@ -8,6 +8,7 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
     private readonly Lock _opening = new();
     private IndexedReader<T>? _reader;
     private long _start, _next;
+    private bool _isClosed;
 
     public override long ElementIndex => _next > 0 ? Reader.IndexAt(_next - 1) : -1;
 
@@ -20,15 +21,18 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
     // Opening may build an index: left until an element, or the position in global terms, is asked for. SaveAt may be called by another thread.
     private IndexedReader<T> Reader => _reader ?? OpenReader();
 
+    // It could not be opened: the one error there is counts as an element for those who count.
+    private bool IsUnopened => _isClosed && _reader is null;
+
     public override bool TryNext([MaybeNullWhen(false)] out T element)
     {
-        IndexedReader<T> reader = Reader;
-        context.Cancellation.ThrowIfCancellationRequested();
-        if (_next >= reader.Count)
+        if (_isClosed || _next >= OpenOnce().Count)
         {
             element = default;
             return false;
         }
+        IndexedReader<T> reader = Reader;
+        context.Cancellation.ThrowIfCancellationRequested();
         // Moved on first: after an element that can't be read, the next one follows.
         element = reader.Read(_next++);
         return true;
@@ -36,7 +40,8 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
 
     public override int TakeMany(Span<T> destination)
     {
-        IndexedReader<T> reader = Reader;
+        if (_isClosed) return 0;
+        IndexedReader<T> reader = OpenOnce();
         context.Cancellation.ThrowIfCancellationRequested();
         int count = (int)Math.Min(destination.Length, reader.Count - _next);
         long first = _next;
@@ -47,31 +52,70 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
 
     public override long Skip(long count)
     {
-        long skipped = Math.Min(count, Reader.Count - _next);
+        if (_isClosed) return 0;
+        long skipped = Math.Min(count, OpenOnce().Count - _next);
         _next += skipped;
         return skipped;
     }
 
     public override void Save(StateWriter writer) => Write(_next, writer);
 
-    public override void SaveAt(long taken, StateWriter writer) => Write(Math.Min(_start + taken, Reader.Count), writer);
+    public override void SaveAt(long taken, StateWriter writer) => Write(IsUnopened || _start + taken == 0 ? 0 : Math.Min(_start + taken, Reader.Count), writer);
 
     public override void Restore(StateReader reader)
     {
         reader.ReadOperator("Index");
-        _start = _next = Math.Clamp(Reader.FromGlobal(reader.ReadInt64(0, long.MaxValue, "the global position")), 0, Reader.Count);
+        long position = reader.ReadInt64(0, long.MaxValue, "the global position"), ranks = reader.ReadInt64(), shuffled = reader.ReadInt64(0, long.MaxValue, "the number of elements shuffled");
+        // At the beginning everything fits, unless elements are to be replayed from there.
+        if (position == 0 && reader.OutOfStep is null) return;
+        CheckLayout(ranks, shuffled, reader.OutOfStep);
+        _start = _next = Reader.FromGlobal(position);
+        if (_next > Reader.Count) throw StateReader.Error(0, $"{dataset.Name}: {position} elements had been taken, there are fewer now: the data have changed");
     }
 
     protected override void Dispose(bool disposing)
     {
+        _isClosed = true;
         _reader?.Dispose();
-        _reader = null;
     }
 
     private void Write(long position, StateWriter writer)
     {
         writer.WriteOperator("Index");
+        IndexLayout layout = IsUnopened ? IndexLayout.Plain : Reader.Layout;
         writer.WriteInt64(position == 0 ? 0 : Reader.ToGlobal(position));
+        writer.WriteInt64(layout.IsEven ? layout.WorldSize : -layout.WorldSize);
+        writer.WriteInt64(layout.ShuffledCount);
+    }
+
+    // Ranks: how many there were, negative if their parts were uneven.
+    private void CheckLayout(long ranks, long shuffled, string? outOfStep)
+    {
+        IndexLayout layout = Reader.Layout;
+        if (ranks != layout.WorldSize && ranks != -layout.WorldSize) CheckOtherRanks(ranks, layout, outOfStep);
+        if (shuffled != layout.ShuffledCount)
+            throw StateReader.Error(0, $"{dataset.Name}: the order was drawn over {shuffled} elements, here it is over {layout.ShuffledCount}: the data have changed");
+    }
+
+    private void CheckOtherRanks(long ranks, IndexLayout layout, string? outOfStep)
+    {
+        string saved = $"{dataset.Name}: it was saved by one of {(ranks < 0 ? 0 - (ulong)ranks : (ulong)ranks)} ranks, here is one of {layout.WorldSize}, and ";
+        if (outOfStep is not null)
+            throw StateReader.Error(0, $"{saved}{outOfStep} does not take as many elements on every rank: go on with as many ranks, or put Shard behind it");
+        if (!layout.IsGlobal) throw StateReader.Error(0, $"{saved}each rank orders its own part: go on with as many ranks, or put Shard behind what orders");
+        if (ranks < 0 && context.Epoch > 0)
+            throw StateReader.Error(0, $"{saved}the parts of those were uneven, so that in epoch {context.Epoch} they had come apart: go on with as many ranks, or Take a multiple of them");
+    }
+
+    // Elements that can't be opened are missed once: then this is the end, so that IgnoreErrors loses this source and not the run.
+    private IndexedReader<T> OpenOnce()
+    {
+        if (_reader is not null) return _reader;
+        context.Cancellation.ThrowIfCancellationRequested();
+        _isClosed = true;
+        IndexedReader<T> reader = OpenReader();
+        _isClosed = false;
+        return reader;
     }
 
     private IndexedReader<T> OpenReader()

@@ -53,10 +53,24 @@ internal sealed class ParsedStream<T>(string name, ElementStream<Record> records
 
     public override long Skip(long count) => Input.Skip(count);
 
+    // The same with and without threads.
+    public override void Save(StateWriter writer)
+    {
+        writer.WriteOperator(Name);
+        AnchoredInput<Record>.WriteNow(Input, writer);
+    }
+
     public override void SaveAt(long taken, StateWriter writer)
     {
         writer.WriteOperator(Name);
+        writer.WriteBoolean(true);
         Input.SaveAt(taken, writer);
+    }
+
+    public override void Restore(StateReader reader)
+    {
+        reader.ReadOperator(Name);
+        AnchoredInput<Record>.RestoreNow(Input, reader);
     }
 }
 
@@ -84,6 +98,8 @@ internal sealed class ParsedReader<T>(string name, IndexedReader<Record> records
     public override long ToGlobal(long position) => records.ToGlobal(position);
 
     public override long FromGlobal(long global) => records.FromGlobal(global);
+
+    public override IndexLayout Layout => records.Layout;
 
     protected override void Dispose(bool disposing)
     {

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Collections.Frozen;
 using System.Text;
 
 namespace DistTrain.Ingest;
@@ -6,6 +7,9 @@ namespace DistTrain.Ingest;
 /// <summary>Reads what a <see cref="StateWriter"/> took down, in the same order. Trusts nothing: every length is checked against what is there.</summary>
 public sealed class StateReader
 {
+    // Operators behind which ranks that have each taken as many elements have also come as far in the data.
+    private static readonly FrozenSet<string> s_inStep = FrozenSet.Create("Map", "Prefetch", "Repeat", "Batch", "PaddedBatch", "Gather", "Statistics", "Zip", "SampleFrom", "Index");
+
     private readonly ReadOnlyMemory<byte> _state;
     private int _at;
 
@@ -18,6 +22,9 @@ public sealed class StateReader
     /// <summary>Whether all of it has been read.</summary>
     public bool IsAtEnd => _at == _state.Length;
 
+    /// <summary>An operator read so far that keeps ranks from going on in step, so that their states are no use to another number of ranks; null: there is none.</summary>
+    internal string? OutOfStep { get; private set; }
+
     /// <summary>Reads the beginning of an operator's part.</summary>
     /// <exception cref="DataFormatException">Another operator wrote here: the state belongs to another pipeline.</exception>
     public void ReadOperator(string name)
@@ -25,7 +32,11 @@ public sealed class StateReader
         int at = _at;
         string found = ReadString();
         if (found != name) throw Error(at, $"it was saved by the operator '{found}' where this pipeline has '{name}': it belongs to another pipeline");
+        if (!s_inStep.Contains(name)) RequireSameRanks(name);
     }
+
+    /// <summary>What is read from here on can't be gone on from by another number of ranks, because of <paramref name="operatorName"/>.</summary>
+    internal void RequireSameRanks(string operatorName) => OutOfStep ??= operatorName;
 
     /// <summary>Reads a number.</summary>
     /// <exception cref="DataFormatException">The state ends before it.</exception>
@@ -67,7 +78,7 @@ public sealed class StateReader
     }
 
     /// <summary>Reads a state inside this one.</summary>
-    internal StateReader Inner(ReadOnlyMemory<byte> state) => new(state);
+    internal StateReader Inner(ReadOnlyMemory<byte> state) => new(state) { OutOfStep = OutOfStep };
 
     /// <exception cref="DataFormatException">Something is left that nobody has read.</exception>
     internal void RequireEnd()
