@@ -20,7 +20,7 @@ public static class AllocationGauge
     {
         foreach ((string bench, string part) in s_gated)
         {
-            foreach (BenchCase benchCase in BenchCatalog.Cases(bench, isGpu: false).Where(candidate => candidate.ThreadCount is null or 1 && candidate.Name.StartsWith(part, StringComparison.Ordinal)))
+            foreach (BenchCase benchCase in BenchCatalog.Cases(bench, isGpu: false).Where(candidate => candidate is { IsSteady: true, ThreadCount: null or 1 } && candidate.Name.StartsWith(part, StringComparison.Ordinal)))
             {
                 using CpuDevice device = new("cpu", InstructionSets.Chosen(), 2);
                 using Workload workload = benchCase.Open(device);
@@ -33,13 +33,13 @@ public static class AllocationGauge
     /// <summary>The least of a few trials: what the runtime itself allocates now and then is not the body's.</summary>
     private static (long Managed, long Native) Measure(Workload workload)
     {
-        for (int call = 0; call < WarmupCallCount; call++) workload.Run();
+        for (int call = 0; call < WarmupCallCount; call++) workload.RunSteady();
         (long managed, long native) = (long.MaxValue, long.MaxValue);
         for (int trial = 0; trial < TrialCount; trial++)
         {
             long nativeBefore = workload.Stream.Device.Pool.AllocationCount;
             long managedBefore = GC.GetTotalAllocatedBytes(precise: true);
-            for (int call = 0; call < CallCount; call++) workload.Run();
+            for (int call = 0; call < CallCount; call++) workload.RunSteady();
             managed = Math.Min(managed, (GC.GetTotalAllocatedBytes(precise: true) - managedBefore) / CallCount);
             native = Math.Min(native, workload.Stream.Device.Pool.AllocationCount - nativeBefore);
         }

@@ -35,6 +35,9 @@ public sealed record BenchCase(
     /// <summary>A physical limit of this case alone; its rows say <c>bound</c>.</summary>
     public Func<ComputeDevice, Workload>? OwnLimit { get; init; }
 
+    /// <summary>False where opening and closing belongs to the work, so that it has no steady state.</summary>
+    public bool IsSteady { get; init; } = true;
+
     /// <summary>Threads of a case that has its own number, whatever the run's; it is then measured once. Null: as many as the run's.</summary>
     public int? ThreadCount { get; init; }
 }

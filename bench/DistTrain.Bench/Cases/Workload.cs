@@ -33,6 +33,9 @@ public abstract class Workload : IDisposable
     /// <summary>Enqueues the work once.</summary>
     public abstract void Run();
 
+    /// <summary>A stretch of the work as it goes on and on, without beginning and end, for the allocation gate: some dozens of calls must be possible.</summary>
+    public virtual void RunSteady() => Run();
+
     /// <summary>Frees what the workload made.</summary>
     public virtual void Dispose()
     {

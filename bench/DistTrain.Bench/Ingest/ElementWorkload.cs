@@ -9,8 +9,12 @@ namespace DistTrain.Bench;
 /// </summary>
 public sealed class ElementWorkload<TIn, TOut> : Workload
 {
+    // One pass is enough for so many calls.
+    private const int SteadyCallCount = 40, SteadyElementCount = 2048;
+
     private readonly Dataset<TOut> _with;
     private readonly Dataset<TIn>? _without;
+    private DatasetIterator<TOut>? _steady;
 
     /// <param name="device">Not used: operators work on the host.</param>
     /// <param name="with">The pipeline with the operator at its end.</param>
@@ -24,6 +28,21 @@ public sealed class ElementWorkload<TIn, TOut> : Workload
 
     /// <inheritdoc/>
     public override void Run() => Pass(_with);
+
+    /// <inheritdoc/>
+    public override void RunSteady()
+    {
+        _steady ??= _with.Iterate();
+        long count = (_with.Cardinality.IsKnown ? _with.Cardinality.Count : SteadyElementCount * SteadyCallCount) / SteadyCallCount;
+        for (long i = 0; i < count && _steady.TryNext(out TOut? element); i++) Ownership<TOut>.Release(element);
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        _steady?.Dispose();
+        base.Dispose();
+    }
 
     /// <inheritdoc/>
     public override double? TakeOwnSeconds(double seconds)
