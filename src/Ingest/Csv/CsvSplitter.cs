@@ -95,14 +95,17 @@ internal static class CsvSplitter
     internal static ReadOnlySpan<byte> Unquote(ReadOnlySpan<byte> field, Span<byte> scratch)
     {
         ReadOnlySpan<byte> inner = field[1..^1];
-        if (!inner.Contains(Quote)) return inner;
+        int next = inner.IndexOf(Quote);
+        if (next < 0) return inner;
         int length = 0;
-        for (int i = 0; i < inner.Length; i++)
+        for (; next >= 0; next = inner.IndexOf(Quote))
         {
-            scratch[length++] = inner[i];
-            if (inner[i] == Quote) i++;
+            inner[..(next + 1)].CopyTo(scratch[length..]);
+            length += next + 1;
+            inner = inner[(next + 2)..];
         }
-        return scratch[..length];
+        inner.CopyTo(scratch[length..]);
+        return scratch[..(length + inner.Length)];
     }
 
     private static bool EndsField(ReadOnlySpan<byte> bytes, int at, byte separator) =>
