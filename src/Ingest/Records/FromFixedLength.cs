@@ -19,7 +19,7 @@ public static partial class Dataset
     /// Records of one length, one file behind the other; slices of the memory that files are read into: dispose each. Bytes left over at the end of a file are an error
     /// behind its last record. Local files that are not compressed have index access, which costs nothing: no index is made.
     /// </summary>
-    /// <param name="paths">Paths or addresses; read when the run comes to them. Compression is told by the name only, since any bytes may be records.</param>
+    /// <param name="paths">Paths or addresses, read when the run comes to them; wildcards as in <see cref="ListFiles(IEnumerable{string}, ulong?)"/>. Compression is told by the name only, since any bytes may be records.</param>
     /// <param name="recordByteCount">Bytes of each record.</param>
     /// <param name="options">How they are read; null for the defaults.</param>
     /// <exception cref="ArgumentException">No path, or an empty one; no length.</exception>
@@ -30,7 +30,7 @@ public static partial class Dataset
         RecordAccess<FixedLengthFraming> access = new(
             (_, length, _) => new FixedLengthIndex(length, recordByteCount, options.HeaderByteCount, options.FooterByteCount),
             new FixedLengthFraming(recordByteCount, options.HeaderByteCount), options.HeaderByteCount + recordByteCount);
-        return new FramedDataset<FixedLengthFraming>("FromFixedLength", RecordFiles.Check(paths), framing, options.Compression, options.ReadAhead, options.SlabByteCount, access);
+        return new FramedDataset<FixedLengthFraming>("FromFixedLength", FileSearch.Resolve("FromFixedLength", RecordFiles.Check(paths)), framing, options.Compression, options.ReadAhead, options.SlabByteCount, access);
     }
 }
 

@@ -11,7 +11,7 @@ public static partial class Dataset
     /// file where the length itself is damaged. Local files that are not compressed have index access: the index is made from the headers when an operator first
     /// needs it, and kept (<see cref="IngestOptions.IndexFolder"/>).
     /// </summary>
-    /// <param name="paths">Paths or addresses; read when the run comes to them.</param>
+    /// <param name="paths">Paths or addresses, read when the run comes to them; entries with wildcards stand for the files they match, see <see cref="ListFiles(IEnumerable{string}, ulong?)"/>.</param>
     /// <param name="options">How they are read; null for the defaults.</param>
     /// <exception cref="ArgumentException">No path, or an empty one.</exception>
     public static Dataset<Record> FromTFRecord(IEnumerable<string> paths, TFRecordOptions? options = null)
@@ -19,6 +19,6 @@ public static partial class Dataset
         options ??= new TFRecordOptions();
         TFRecordFraming framing = new(options.MaxRecordByteCount, options.VerifyChecksums);
         RecordAccess<TFRecordFraming> access = new(RecordScan.Indexer("tfrecord", framing), framing, framing.MaxFrameByteCount);
-        return new FramedDataset<TFRecordFraming>("FromTFRecord", RecordFiles.Check(paths), framing, options.Compression, options.ReadAhead, options.SlabByteCount, access);
+        return new FramedDataset<TFRecordFraming>("FromTFRecord", FileSearch.Resolve("FromTFRecord", RecordFiles.Check(paths)), framing, options.Compression, options.ReadAhead, options.SlabByteCount, access);
     }
 }

@@ -19,7 +19,7 @@ public static partial class Dataset
     /// Bytes that are no UTF-8 are an error that names file, offset and line; asking again gives the next line. Local files that are not compressed have index access:
     /// the index is made by reading them once when an operator first needs it, and kept (<see cref="IngestOptions.IndexFolder"/>).
     /// </summary>
-    /// <param name="paths">Paths or addresses; read when the run comes to them.</param>
+    /// <param name="paths">Paths or addresses, read when the run comes to them; entries with wildcards stand for the files they match, see <see cref="ListFiles(IEnumerable{string}, ulong?)"/>.</param>
     /// <param name="options">How they are read; null for the defaults.</param>
     /// <exception cref="ArgumentException">No path, or an empty one.</exception>
     public static Dataset<string> FromTextLines(IEnumerable<string> paths, TextLineOptions? options = null) =>
@@ -32,6 +32,6 @@ public static partial class Dataset
         options ??= new TextLineOptions();
         LineFraming framing = new(options.MaxLineByteCount);
         RecordAccess<LineFraming> access = new(RecordScan.Indexer("lines", framing), framing, framing.MaxFrameByteCount);
-        return new FramedDataset<LineFraming>("FromTextLines", RecordFiles.Check(paths), framing, options.Compression, options.ReadAhead, options.SlabByteCount, access);
+        return new FramedDataset<LineFraming>("FromTextLines", FileSearch.Resolve("FromTextLines", RecordFiles.Check(paths)), framing, options.Compression, options.ReadAhead, options.SlabByteCount, access);
     }
 }

@@ -99,6 +99,22 @@ public sealed class ListFilesTests : IDisposable
     }
 
     [Fact]
+    public void Every_source_of_files_takes_patterns()
+    {
+        foreach (string name in new[] { "1", "2" })
+        {
+            _folder.Write($"{name}.txt", System.Text.Encoding.ASCII.GetBytes($"{name}\n"));
+            using TFRecordWriter writer = new(File.Create(_folder.File($"{name}.rec")));
+            writer.Write(System.Text.Encoding.ASCII.GetBytes(name));
+        }
+        Assert.Equal(["1", "2"], Dataset.FromTextLines(_folder.File("?.txt")));
+        Assert.Equal([49, 50], Dataset.FromTFRecord(_folder.File("{1..2}.rec")).Map(record => (int)record.Span[0]));
+        Assert.Equal([49, 50], Dataset.FromFixedLength(_folder.File("[12].txt"), 2).Map(record => (int)record.Span[0]));
+        IngestException failure = Assert.Throws<IngestException>(() => Dataset.FromTFRecord(_folder.File("no*.rec")));
+        Assert.Equal("FromTFRecord", failure.Operator);
+    }
+
+    [Fact]
     public void Shuffling_gives_another_order_each_epoch_and_the_same_for_the_same_seed()
     {
         string[] sorted = [.. Enumerable.Range(0, 50).Select(i => _folder.Write($"n{i:00}.bin", []))];
