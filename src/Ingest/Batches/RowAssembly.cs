@@ -7,6 +7,8 @@ internal sealed class RowAssembly<T>(string operatorName, BatchLayout layout, Ba
 {
     private readonly int _extentCount = layout.ExtentCount;
 
+    internal string OperatorName => operatorName;
+
     internal BatchLayout Layout => layout;
 
     internal RowWriter<T> Writer => writer;

@@ -27,47 +27,27 @@ public abstract partial class Dataset<T>
         return BatchRows(size, layout, new RowWriter<T>(null, writer), dropRemainder, parallelism);
     }
 
-    private TensorBatchDataset<T> BatchRows(int size, BatchLayout layout, RowWriter<T> writer, bool dropRemainder, Parallelism parallelism)
+    private BatchRowsDataset<T> BatchRows(int size, BatchLayout layout, RowWriter<T> writer, bool dropRemainder, Parallelism parallelism)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(size);
         ArgumentNullException.ThrowIfNull(layout);
         if (layout.IsPadded) throw new ArgumentException("the layout has columns to be filled up: use PaddedBatch", nameof(layout));
-        return new TensorBatchDataset<T>("Batch", this, size, dropRemainder, new RowAssembly<T>("Batch", layout, null, writer), parallelism);
+        return new BatchRowsDataset<T>(this, size, dropRemainder, new RowAssembly<T>("Batch", layout, null, writer), parallelism);
     }
 }
 
-internal sealed class TensorBatchDataset<T>(string name, Dataset<T> input, int size, bool dropRemainder, RowAssembly<T> assembly, Parallelism parallelism) : Dataset<TensorBatch>
+/// <summary>Rows of fixed shape: written as they come, unless there are threads to write whole batches.</summary>
+internal sealed class BatchRowsDataset<T>(Dataset<T> input, int size, bool dropRemainder, RowAssembly<T> assembly, Parallelism parallelism)
+    : AssembledDataset<T>(new GatherDataset<T>(input, size, dropRemainder), assembly, parallelism)
 {
-    public override string Name => name;
-
-    public override Cardinality Cardinality => input.Cardinality.Change(n => BatchingStream<T, TensorBatch>.BatchCount(n, size, dropRemainder));
-
-    public override bool HasIndex => input.HasIndex;
-
-    protected internal override ElementStream<TensorBatch> Open(StreamContext context)
-    {
-        if (parallelism.IsInline && !assembly.Layout.IsPadded) return new TensorBatchStream<T>(name, input.Open(context), size, dropRemainder, assembly, context);
-        if (parallelism.IsInline) return new MapStream<ElementRun<T>, TensorBatch>(Gather(context), new AssembleFunction<T>(assembly, context.BatchMemory), context, name);
-        StreamContext own = context.CreateStoppable();
-        Stage stage = new(name, parallelism, BufferSize.Of(1), AsyncStream<T, TensorBatch>.MaxParallelism)
-        {
-            BufferPerThread = 2,
-            IsRandom = assembly.Writer.NeedsContext,
-            EpochElements = Cardinality,
-        };
-        AssembleFunction<T> function = new(assembly, own.BatchMemory);
-        return new AsyncStream<ElementRun<T>, TensorBatch>(own, Gather(own), function, stage, new AsyncOptions(IsOrdered: true));
-    }
-
-    protected internal override IndexedReader<TensorBatch> OpenIndexed(StreamContext context) =>
-        new MapReader<ElementRun<T>, TensorBatch>(new GatherReader<T>(input.OpenIndexed(context), size, dropRemainder), new AssembleFunction<T>(assembly, context.BatchMemory), context);
-
-    private GatherStream<T> Gather(StreamContext context) => new(input.Open(context), size, dropRemainder);
+    // In the state it is called as what gathers elements for threads, so that a position fits any number of them.
+    protected override ElementStream<TensorBatch> OpenInline(StreamContext context) => new MapStream<TensorBatch, TensorBatch>(
+        new TensorBatchStream<T>(input.Open(context), size, dropRemainder, Assembly, context), IdentityFunction<TensorBatch>.Instance, context, Name);
 }
 
 /// <summary>Writes each element into its batch as it comes.</summary>
-internal sealed class TensorBatchStream<T>(string name, ElementStream<T> input, int size, bool dropRemainder, RowAssembly<T> assembly, StreamContext context)
-    : BatchingStream<T, TensorBatch>(name, input, size, dropRemainder)
+internal sealed class TensorBatchStream<T>(ElementStream<T> input, int size, bool dropRemainder, RowAssembly<T> assembly, StreamContext context)
+    : BatchingStream<T, TensorBatch>("Gather", input, size, dropRemainder)
 {
     protected override bool TryAssemble(long index, [MaybeNullWhen(false)] out TensorBatch output)
     {
@@ -98,7 +78,7 @@ internal sealed class TensorBatchStream<T>(string name, ElementStream<T> input, 
         }
         catch (Exception e)
         {
-            throw IngestException.Wrap(Name, Input.ElementIndex, Input.Source, e);
+            throw IngestException.Wrap(assembly.OperatorName, Input.ElementIndex, Input.Source, e);
         }
         finally
         {

@@ -19,6 +19,6 @@ public abstract partial class Dataset<T>
         ArgumentNullException.ThrowIfNull(measure);
         ArgumentNullException.ThrowIfNull(writer);
         RowAssembly<T> assembly = new("PaddedBatch", layout, measure, new RowWriter<T>(writer, null));
-        return new TensorBatchDataset<T>("PaddedBatch", this, size, dropRemainder, assembly, parallelism);
+        return new AssembledDataset<T>(new GatherDataset<T>(this, size, dropRemainder), assembly, parallelism);
     }
 }

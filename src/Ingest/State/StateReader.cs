@@ -8,7 +8,7 @@ namespace DistTrain.Ingest;
 public sealed class StateReader
 {
     // Operators behind which ranks that have each taken as many elements have also come as far in the data.
-    private static readonly FrozenSet<string> s_inStep = FrozenSet.Create("Map", "Prefetch", "Repeat", "Batch", "PaddedBatch", "Gather", "Statistics", "Zip", "SampleFrom", "Index");
+    private static readonly FrozenSet<string> s_inStep = FrozenSet.Create("Map", "Prefetch", "PrefetchTo", "Repeat", "Batch", "PaddedBatch", "Gather", "Statistics", "Zip", "SampleFrom", "Index");
 
     private readonly ReadOnlyMemory<byte> _state;
     private int _at;

@@ -157,6 +157,22 @@ public sealed class TensorBatchTests : IDisposable
             (n, row) => row.Write("point", (float)n), parallelism: 2), Show);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_position_saved_with_threads_is_gone_on_from_without_and_the_other_way_round(bool isSeekable)
+    {
+        Dataset<long> numbers = isSeekable ? Dataset.Range(20) : Dataset.FromEnumerable(Dataset.Range(20).ToArray());
+        Dataset<TensorBatch> Make(int threads) => numbers.Batch(3, BatchLayout.Empty.With("point", ElementType.Float32), (n, row) => row.Write(0, (float)n), parallelism: Of(threads));
+        foreach ((int before, int after) in ((int, int)[])[(0, 3), (3, 0)])
+        {
+            using DatasetIterator<TensorBatch> first = Make(before).Iterate(Options), second = Make(after).Iterate(Options);
+            Assert.Equal(["0 1 2", "3 4 5"], [Next(first), Next(first)]);
+            second.Restore(first.Save());
+            Assert.Equal("6 7 8", Next(second));
+        }
+    }
+
     [Fact]
     public void An_epoch_in_its_stride_allocates_nothing_for_rows_and_little_for_batches()
     {
