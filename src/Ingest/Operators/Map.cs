@@ -8,7 +8,9 @@ public abstract partial class Dataset<T>
     /// Applies a function to each element. With a degree of <paramref name="parallelism"/> it runs on as many threads of the pipeline's own, and must then be
     /// thread-safe; the order of the elements stays, unless given up.
     /// </summary>
-    /// <param name="map">Borrows its argument: if that is disposable it is disposed afterwards, unless it is also the result.</param>
+    /// <param name="map">
+    /// Borrows its argument: what of it is disposable (itself, or parts of a pair or triple) is disposed afterwards, unless it is also the result or a part of such a result.
+    /// </param>
     /// <param name="parallelism">Threads; inline by default.</param>
     /// <param name="deterministic">False delivers elements as they are ready: faster where their costs differ much, but not repeatable and not resumable.</param>
     public Dataset<TOut> Map<TOut>(Func<T, TOut> map, Parallelism parallelism = default, bool deterministic = true)

@@ -74,7 +74,7 @@ internal sealed class ShuffleStream<T>(Dataset<T> dataset, StreamContext context
         {
             writer.WriteInt64(held.Position);
             writer.WriteInt64(held.Index);
-            if (elements is not null) writer.WriteElement(elements, held.Element);
+            if (elements is not null) WriteHeld(held, elements, writer);
         }
         Input.Save(writer);
     }
@@ -96,6 +96,18 @@ internal sealed class ShuffleStream<T>(Dataset<T> dataset, StreamContext context
         foreach (Held held in _held) Ownership<T>.Release(held.Element);
         _held.Clear();
         base.Dispose(disposing);
+    }
+
+    private void WriteHeld(in Held held, ElementCodec<T> codec, StateWriter writer)
+    {
+        try
+        {
+            writer.WriteElement(codec, held.Element);
+        }
+        catch (Exception e) when (IngestException.IsForeign(e, context.Cancellation))
+        {
+            throw new IngestException(Name, held.Index, held.Source, $"the element can't be written into a state: {e.Message}", e);
+        }
     }
 
     private Held ReadHeld(StateReader reader, IndexedReader<T>? elements)

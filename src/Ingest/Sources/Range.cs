@@ -11,7 +11,8 @@ public static partial class Dataset
     public static Dataset<long> Range(long start, long count, long step = 1)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
-        _ = checked(start + (step * Math.Max(0, count - 1)));
+        Int128 last = start + ((Int128)step * Math.Max(0, count - 1));
+        if (last > long.MaxValue || last < long.MinValue) throw new OverflowException($"{count} numbers from {start} on, {step} apart, end with {last}, which does not fit 64 bits");
         return new RangeDataset(start, count, step);
     }
 }

@@ -4,6 +4,7 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Text.Unicode;
 
 namespace DistTrain.Ingest;
 
@@ -16,6 +17,9 @@ internal static class BuiltInCodecs
         if (type == typeof(ReadOnlyMemory<byte>)) return new MemoryCodec();
         if (type.GetInterfaces().Any(i => i.IsGenericType && i.GetGenericTypeDefinition() == typeof(IEncodable<>) && i.GenericTypeArguments[0] == type))
             return Make(typeof(EncodableCodec<>), type);
+        // Bytes of something that has to be disposed, taken twice, would be two owners of one thing.
+        if (typeof(IDisposable).IsAssignableFrom(type)) return null;
+        if (OwnedParts.MustOwn(type)) return FindTuple(type, type.GetGenericTypeDefinition(), type.GenericTypeArguments);
         if (type.IsArray && type.GetArrayRank() == 1) return IsUnmanaged(type.GetElementType()!) ? Make(typeof(ArrayCodec<>), type.GetElementType()!) : null;
         if (IsUnmanaged(type)) return Make(typeof(UnmanagedCodec<>), type);
         return type.IsGenericType ? FindTuple(type, type.GetGenericTypeDefinition(), type.GenericTypeArguments) : null;
@@ -58,7 +62,11 @@ internal static class BuiltInCodecs
 
     private sealed class ArrayCodec<T> : ElementCodec<T[]> where T : unmanaged
     {
-        public override void Write(IBufferWriter<byte> destination, in T[] element) => destination.Write(MemoryMarshal.AsBytes(element.AsSpan()));
+        public override void Write(IBufferWriter<byte> destination, in T[] element)
+        {
+            ArgumentNullException.ThrowIfNull(element);
+            destination.Write(MemoryMarshal.AsBytes(element.AsSpan()));
+        }
 
         public override T[] Read(ReadOnlySpan<byte> bytes) => bytes.Length % Unsafe.SizeOf<T>() == 0
             ? MemoryMarshal.Cast<byte, T>(bytes).ToArray()
@@ -67,9 +75,29 @@ internal static class BuiltInCodecs
 
     private sealed class StringCodec : ElementCodec<string>
     {
-        public override void Write(IBufferWriter<byte> destination, in string element) => Encoding.UTF8.GetBytes(element, destination);
+        // A string need not be text: what UTF-8 can't say is written as it lies, behind a byte that UTF-8 never has.
+        private const byte Utf16 = 0xff;
 
-        public override string Read(ReadOnlySpan<byte> bytes) => Encoding.UTF8.GetString(bytes);
+        private static readonly UTF8Encoding s_utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
+        public override void Write(IBufferWriter<byte> destination, in string element)
+        {
+            ArgumentNullException.ThrowIfNull(element);
+            Span<byte> room = destination.GetSpan(Math.Max(1, s_utf8.GetMaxByteCount(element.Length)));
+            if (Utf8.FromUtf16(element, room, out _, out int count, replaceInvalidSequences: false) == OperationStatus.Done)
+            {
+                destination.Advance(count);
+                return;
+            }
+            destination.Write([Utf16]);
+            destination.Write(MemoryMarshal.AsBytes(element.AsSpan()));
+        }
+
+        public override string Read(ReadOnlySpan<byte> bytes)
+        {
+            if (bytes.IsEmpty || bytes[0] != Utf16) return s_utf8.GetString(bytes);
+            return bytes.Length % 2 == 1 ? new string(MemoryMarshal.Cast<byte, char>(bytes[1..])) : throw new FormatException($"{bytes.Length} bytes are no whole number of characters");
+        }
     }
 
     private sealed class MemoryCodec : ElementCodec<ReadOnlyMemory<byte>>

@@ -63,16 +63,6 @@ public sealed class AsyncStreamTests
         while (objects.TryNext(out _)) { }
     }
 
-    [Theory]
-    [InlineData(int.MaxValue)]
-    [InlineData(1 << 20)]
-    public void A_huge_buffer_costs_only_what_it_holds(int size)
-    {
-        long before = GC.GetTotalAllocatedBytes(true);
-        Assert.Equal(Sources.Numbers(1000), Sources.Drain(Dataset.Range(1000).Prefetch(size)));
-        Assert.InRange(GC.GetTotalAllocatedBytes(true) - before, 0, 2_000_000);
-    }
-
     [Fact]
     public void A_slow_consumer_finds_no_more_than_the_buffer_holds()
     {

@@ -60,7 +60,8 @@ internal static class Sources
 
         public override bool TryNext([MaybeNullWhen(false)] out long element)
         {
-            lock (threads) threads.Add(Thread.CurrentThread);
+            context.Cancellation.ThrowIfCancellationRequested();
+            if (!Thread.CurrentThread.IsThreadPoolThread) Note();
             if (_next == count)
             {
                 context.Cancellation.WaitHandle.WaitOne();
@@ -68,6 +69,11 @@ internal static class Sources
             }
             element = _next++;
             return true;
+        }
+
+        private void Note()
+        {
+            lock (threads) threads.Add(Thread.CurrentThread);
         }
 
         public override void Save(StateWriter writer)
