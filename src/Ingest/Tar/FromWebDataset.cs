@@ -10,7 +10,7 @@ public static partial class Dataset
     /// of their names are one sample. Nothing is written to disk; a sample is a slice of the memory that the archive was read into. Folders, links, devices and files
     /// without a dot or in <c>__meta__</c> are passed over; sparse files and archives in several volumes are refused. Headers' checksums are verified; an
     /// archive without its end mark is taken for cut short. Damage ends its archive: asking again gives the next one. Local archives that are not compressed have index
-    /// access: the index is made by reading them once when an operator first needs it, and kept (<see cref="IngestOptions.IndexFolder"/>).
+    /// access: the index is made from the headers when an operator first needs it, and kept (<see cref="IngestOptions.IndexFolder"/>).
     /// </summary>
     /// <param name="shards">Paths or addresses, read when the run comes to them; patterns as in <see cref="ListFiles(IEnumerable{string}, ulong?)"/>: <c>train-{000000..000127}.tar</c>.</param>
     /// <param name="options">How the archives are read.</param>
@@ -20,7 +20,7 @@ public static partial class Dataset
         WebDatasetOptions settings = options ?? new WebDatasetOptions();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(settings.MaxSampleByteCount);
         TarFraming framing = new(settings.MaxSampleByteCount);
-        RecordAccess<TarFraming> access = new(RecordScan.Indexer("websamp", framing), framing with { IsAlone = true }, TFRecordOptions.LargestRecordByteCount);
+        RecordAccess<TarFraming> access = new(TarIndexer.Find, framing with { IsAlone = true }, TFRecordOptions.LargestRecordByteCount);
         List<string> files = FileSearch.Resolve("FromWebDataset", shards);
         FramedDataset<TarFraming> samples = new("FromWebDataset", files, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
         return new ParsedDataset<WebSample>(samples, (_, _) => WebSampleFunction.Instance, "FromWebDataset", default);

@@ -4,7 +4,7 @@ namespace DistTrain.Ingest;
 internal readonly struct TarFraming(int maxSampleByteCount) : IRecordFraming
 {
     // Samples have a handful of files. Archives whose names have the dot in another place make one sample of everything.
-    private const int MaxPartCount = 1000;
+    internal const int MaxPartCount = 1000;
 
     /// <summary>Whether the window holds one sample and nothing else: then it needs no end mark.</summary>
     internal bool IsAlone { get; init; }

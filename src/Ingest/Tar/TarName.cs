@@ -40,6 +40,9 @@ internal readonly ref struct TarName(ReadOnlySpan<byte> prefix, ReadOnlySpan<byt
     /// <summary>The key as text; damaged UTF-8 shows as U+FFFD.</summary>
     internal string Key => _prefix.IsEmpty ? Encoding.UTF8.GetString(_name[..KeyLength]) : $"{Encoding.UTF8.GetString(_prefix)}/{Encoding.UTF8.GetString(_name[..KeyLength])}";
 
+    /// <summary>The key's bytes, copied.</summary>
+    internal byte[] KeyBytes => _prefix.IsEmpty ? _name[..KeyLength].ToArray() : [.. _prefix, (byte)'/', .. _name[..KeyLength]];
+
     public override string ToString() => _prefix.IsEmpty ? Encoding.UTF8.GetString(_name) : $"{Encoding.UTF8.GetString(_prefix)}/{Encoding.UTF8.GetString(_name)}";
 
     private int Joint => _prefix.IsEmpty ? 0 : _prefix.Length + 1;
