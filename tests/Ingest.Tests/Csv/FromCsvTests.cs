@@ -238,7 +238,7 @@ public sealed class FromCsvTests : IDisposable
                 Assert.Equal(file, e.File);
                 Assert.InRange(e.Offset, 0, damaged.Length);
             }
-        }, iter: 1000, threads: 1);
+        }, iter: 500, threads: 1);
     }
 
     [Fact]

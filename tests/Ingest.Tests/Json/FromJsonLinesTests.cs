@@ -110,7 +110,7 @@ public sealed class FromJsonLinesTests : IDisposable
                 Assert.Equal(file, e.File);
                 Assert.InRange(e.Offset, 0, bytes.Length);
             }
-        }, iter: 1000, threads: 1);
+        }, iter: 500, threads: 1);
 
     [Fact]
     public void Taking_lines_allocates_nothing()

@@ -10,9 +10,9 @@ public sealed class ParquetFuzzTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [InlineData(Compression.Uncompressed, true, 400)]
-    [InlineData(Compression.Snappy, false, 500)]
-    [InlineData(Compression.Gzip, true, 400)]
+    [InlineData(Compression.Uncompressed, true, 150)]
+    [InlineData(Compression.Snappy, false, 250)]
+    [InlineData(Compression.Gzip, true, 150)]
     public void Damaged_files_give_clear_errors_and_bounded_memory(Compression compression, bool dictionary, int tries)
     {
         string valid = _folder.File("valid.parquet");
@@ -28,7 +28,7 @@ public sealed class ParquetFuzzTests : IDisposable
 
     [Fact]
     public void Random_bytes_between_the_marks_give_clear_errors() =>
-        Gen.Byte.Array[0, 300].Sample(bytes => Read([.. "PAR1"u8, .. bytes, (byte)bytes.Length, (byte)(bytes.Length >> 8), 0, 0, .. "PAR1"u8]), iter: 300, threads: 1);
+        Gen.Byte.Array[0, 300].Sample(bytes => Read([.. "PAR1"u8, .. bytes, (byte)bytes.Length, (byte)(bytes.Length >> 8), 0, 0, .. "PAR1"u8]), iter: 150, threads: 1);
 
     private void Read(byte[] bytes)
     {

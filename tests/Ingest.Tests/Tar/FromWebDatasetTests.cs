@@ -235,7 +235,7 @@ public sealed class FromWebDatasetTests : IDisposable
             {
                 Assert.Contains(file, e.Message);
             }
-        }, iter: 500, threads: 1);
+        }, iter: 300, threads: 1);
     }
 
     [Fact]

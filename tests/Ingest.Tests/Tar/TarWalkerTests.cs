@@ -172,7 +172,7 @@ public sealed class TarWalkerTests
                     Assert.True(++steps <= bytes.Length / 512);
                 }
             }
-        }, iter: 3000);
+        }, iter: 1500);
     }
 
     [Theory]
