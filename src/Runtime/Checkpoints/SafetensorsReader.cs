@@ -119,7 +119,7 @@ public sealed unsafe class SafetensorsReader : IDisposable
         return SafetensorsHeader.Parse(header, path, fileByteCount);
     }
 
-    private SafetensorsEntry Require(string name)
+    internal SafetensorsEntry Require(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
         return Find(name) ?? throw new SafetensorsException(Path, $"the file has no such tensor among its {Entries.Count}.{NearestName.Hint(name, _byName.Keys)}", name);
