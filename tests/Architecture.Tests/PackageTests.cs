@@ -48,6 +48,7 @@ public sealed class PackageTests : IDisposable
     [Theory]
     [InlineData("Kernels")]
     [InlineData("Ingest")]
+    [InlineData("Collectives")]
     [InlineData("Runtime")]
     public void Each_library_packs_with_its_documentation_readme_and_symbols(string library)
     {

@@ -9,6 +9,7 @@ public sealed class PublicApiTests
     [Theory]
     [InlineData("DistTrain.Kernels")]
     [InlineData("DistTrain.Ingest")]
+    [InlineData("DistTrain.Collectives")]
     [InlineData("DistTrain.Runtime")]
     public void Public_API_is_the_approved_one(string assembly)
     {
