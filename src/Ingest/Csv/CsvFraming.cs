@@ -28,7 +28,10 @@ internal readonly struct CsvFraming(byte separator, bool hasHeader, int maxRowBy
     private bool TryPassRow(ReadOnlySpan<byte> window, bool isFinal, ref int at, ref RecordFrame frame, out FrameStatus status)
     {
         status = FrameStatus.Complete;
-        if (CsvSplitter.TryFindRow(window[at..], separator, isFinal, out int length, out int consumed, out int problemAt) && length <= maxRowByteCount)
+        // What lies beyond the limit and its line end is not looked at, so that the answer does not hang on how much happens to be there.
+        int reach = (int)Math.Min(window.Length - at, maxRowByteCount + 2L);
+        bool isCut = reach < window.Length - at;
+        if (CsvSplitter.TryFindRow(window.Slice(at, reach), separator, isFinal && !isCut, out int length, out int consumed, out int problemAt) && length <= maxRowByteCount)
         {
             at += consumed;
             return true;
@@ -36,10 +39,9 @@ internal readonly struct CsvFraming(byte separator, bool hasHeader, int maxRowBy
         if (problemAt >= 0)
         {
             // The next line is the best guess at where the next row begins.
-            int next = window[(at + problemAt)..].IndexOf(LineFeed);
-            status = frame.Damage(Describe(window[at..], problemAt), at + problemAt, next < 0 ? 0 : at + problemAt + next + 1);
+            status = frame.DamageUntil(Describe(window[at..], problemAt), at + problemAt, LineFeed);
         }
-        else if (Math.Max(length, window.Length - at) > maxRowByteCount)
+        else if (length > maxRowByteCount || reach > maxRowByteCount + 1L)
         {
             status = frame.Damage($"a row of more than {maxRowByteCount:N0} bytes: a quote that is never closed, or raise MaxRowByteCount", at, 0);
         }

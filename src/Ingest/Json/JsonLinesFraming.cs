@@ -17,7 +17,7 @@ internal readonly struct JsonLinesFraming(int maxLineByteCount) : IRecordFraming
         int end = length < 0 ? window.Length : at + length;
         int next = length < 0 ? end : end + 1;
         return end - at > maxLineByteCount
-            ? frame.Damage($"a line of more than {maxLineByteCount:N0} bytes: no JSON Lines file, or raise MaxLineByteCount", at, length < 0 ? 0 : next)
+            ? frame.DamageUntil($"a line of more than {maxLineByteCount:N0} bytes: no JSON Lines file, or raise MaxLineByteCount", at, LineFeed)
             : frame.Set(at, window[at..end].TrimEnd(" \t\r"u8).Length, next, at);
     }
 

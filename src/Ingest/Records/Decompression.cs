@@ -30,12 +30,16 @@ internal static class Decompression
         return Is(extension, ".zlib") || Is(extension, ".zz") ? DataCompression.Zlib : DataCompression.Auto;
     }
 
-    /// <summary>The content of a compressed file. Damage and early ends are <see cref="InvalidDataException"/>s or <see cref="EndOfStreamException"/>s of its reads. Disposing the stream leaves the source open.</summary>
-    internal static Stream Open(DataCompression compression, IByteSource source, CancellationToken cancellation) => compression switch
+    /// <summary>
+    /// What compressed data hold. Damage and early ends are <see cref="InvalidDataException"/>s or <see cref="EndOfStreamException"/>s of its reads. Disposing it disposes
+    /// <paramref name="compressed"/>.
+    /// </summary>
+    internal static Stream Open(DataCompression compression, Stream compressed) => compression switch
     {
-        DataCompression.Gzip => new GzipContent(source, cancellation),
-        DataCompression.Zlib => new ZlibContent(source, cancellation),
-        DataCompression.Zstd => new ZstdContent(source, cancellation),
+        DataCompression.None => compressed,
+        DataCompression.Gzip => new GzipContent(compressed),
+        DataCompression.Zlib => new ZlibContent(compressed),
+        DataCompression.Zstd => new ZstdContent(compressed),
         _ => throw new ArgumentOutOfRangeException(nameof(compression), compression, "no such compression"),
     };
 

@@ -17,7 +17,7 @@ internal sealed class GzipContent : ForwardStream
     private int _heldCount;
     private bool _isEnded;
 
-    internal GzipContent(IByteSource source, CancellationToken cancellation) => _content = new GZipStream(new ByteSourceStream(source, cancellation, s_markMember), CompressionMode.Decompress);
+    internal GzipContent(Stream compressed) => _content = new GZipStream(new TailedStream(compressed, s_markMember), CompressionMode.Decompress);
 
     public override int Read(Span<byte> buffer)
     {

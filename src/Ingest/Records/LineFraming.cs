@@ -11,7 +11,7 @@ public readonly struct LineFraming : IRecordFraming
     private readonly bool _verifiesText;
 
     /// <summary>A framing.</summary>
-    /// <param name="maxLineByteCount">A longer line is an error, and the rest of the file is lost.</param>
+    /// <param name="maxLineByteCount">A longer line is an error.</param>
     /// <param name="verifiesText">Whether lines must be UTF-8.</param>
     public LineFraming(int maxLineByteCount, bool verifiesText = true)
     {
@@ -40,21 +40,22 @@ public readonly struct LineFraming : IRecordFraming
         int end = window.IndexOf((byte)'\n'), byteCount = end + 1;
         if (end < 0)
         {
-            if (window.Length > MaxFrameByteCount) return TooLong(window.Length, 0, ref frame);
+            if (window.Length > MaxFrameByteCount) return TooLong(ref frame);
             if (!isFinal) return frame.Need(window.Length + 1L);
             if (window.IsEmpty) return FrameStatus.End;
             byteCount = end = window.Length;
         }
         else if (end > 0 && window[end - 1] == '\r') end--;
         int start = offset == 0 && window.StartsWith(ByteOrderMark) ? ByteOrderMark.Length : 0;
-        return end - start > _maxLineByteCount ? TooLong(end - start, byteCount, ref frame) : frame.Set(start, end - start, byteCount);
+        return end - start > _maxLineByteCount ? TooLong(ref frame) : frame.Set(start, end - start, byteCount);
     }
 
     /// <summary>Nothing compressed is UTF-8.</summary>
     public bool Recognizes(ReadOnlySpan<byte> start) => false;
 
-    private FrameStatus TooLong(int found, int byteCount, ref RecordFrame frame) => frame.Damage(
-        $"the line has {(byteCount == 0 ? "at least " : "")}{found:N0} bytes, at most {_maxLineByteCount:N0} are accepted; raise the limit if the file is trusted, or is it no text?", 0, byteCount);
+    // The same text whether the line's end is in the window already or not.
+    private FrameStatus TooLong(ref RecordFrame frame) => frame.DamageUntil(
+        $"the line has more than the {_maxLineByteCount:N0} bytes that are accepted; raise the limit if the file is trusted, or is it no text?", 0, (byte)'\n');
 
     private static FrameStatus NoText(ReadOnlySpan<byte> line, ref RecordFrame frame)
     {

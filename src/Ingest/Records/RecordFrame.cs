@@ -20,6 +20,9 @@ public struct RecordFrame
     /// </summary>
     public long ByteCount { get; private set; }
 
+    /// <summary>Of a damaged one: the byte behind which to go on, the first at or behind <see cref="ProblemStart"/>, wherever it comes; -1 if <see cref="ByteCount"/> tells.</summary>
+    public int Delimiter { get; private set; }
+
     /// <summary>Bytes that the window must have before asking again makes sense.</summary>
     public long NeededByteCount { get; private set; }
 
@@ -57,6 +60,18 @@ public struct RecordFrame
         Problem = problem;
         ProblemStart = start;
         ByteCount = byteCount;
+        Delimiter = -1;
+        return FrameStatus.Damaged;
+    }
+
+    /// <summary>No record; the next one begins behind the next byte of some value, which need not be in the window.</summary>
+    /// <param name="problem">What was found, what was expected.</param>
+    /// <param name="start">Where in the window.</param>
+    /// <param name="delimiter">The byte that ends a record: a line feed.</param>
+    public FrameStatus DamageUntil(string problem, long start, byte delimiter)
+    {
+        Damage(problem, start, 0);
+        Delimiter = delimiter;
         return FrameStatus.Damaged;
     }
 }

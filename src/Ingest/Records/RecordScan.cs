@@ -49,6 +49,7 @@ internal sealed class RecordScan<TFraming>(IByteSource source, long length, TFra
             if (status == FrameStatus.End) break;
             Add(offset);
             last = frame.ByteCount;
+            if (status == FrameStatus.Damaged && frame.Delimiter >= 0) last = window.FindBehind(offset + frame.ProblemStart, (byte)frame.Delimiter) - offset;
             IsDamaged = (status == FrameStatus.Damaged && last == 0) || last > length - offset;
             offset = IsDamaged ? length : offset + last;
             if (IsDamaged) break;
@@ -89,6 +90,24 @@ internal sealed class RecordScan<TFraming>(IByteSource source, long length, TFra
                 if (read == 0) throw new DataFormatException(source.Name, offset + _filled, $"the file ends here, it had {length:N0} bytes when it was opened");
                 _filled += read;
             }
+        }
+
+        /// <summary>Where the first such byte at or behind an offset ends; the end of the file if there is none.</summary>
+        internal long FindBehind(long offset, byte delimiter)
+        {
+            while (offset < length)
+            {
+                ReadOnlySpan<byte> bytes = From(offset);
+                if (bytes.IsEmpty)
+                {
+                    Fill(offset, 1, LongReadByteCount);
+                    continue;
+                }
+                int found = bytes.IndexOf(delimiter);
+                if (found >= 0) return offset + found + 1;
+                offset += bytes.Length;
+            }
+            return length;
         }
 
         public void Dispose() => _slab?.Release();

@@ -29,7 +29,7 @@ public static class RecordSequence
         {
             string problem = $"record {place.Record}: {frame.Problem}";
             DataFormatException error = new(place.File ?? "stream", place.Offset + frame.ProblemStart, problem);
-            PassDamaged(frame.ByteCount, ref input, ref place);
+            PassDamaged(frame, ref input, ref place);
             throw error;
         }
         record = input.Slice(frame.DataStart, frame.DataLength);
@@ -63,10 +63,15 @@ public static class RecordSequence
         }
     }
 
-    private static void PassDamaged(long byteCount, ref ReadOnlySequence<byte> input, ref SourceLocation place)
+    private static void PassDamaged(in RecordFrame frame, ref ReadOnlySequence<byte> input, ref SourceLocation place)
     {
-        bool canGoOn = byteCount > 0 && byteCount <= input.Length;
-        long passed = canGoOn ? byteCount : input.Length;
+        long passed = frame.ByteCount;
+        if (frame.Delimiter >= 0)
+        {
+            ReadOnlySequence<byte> behind = input.Slice(frame.ProblemStart);
+            passed = behind.PositionOf((byte)frame.Delimiter) is { } found ? frame.ProblemStart + behind.Slice(0, found).Length + 1 : 0;
+        }
+        if (passed == 0 || passed > input.Length) passed = input.Length;
         input = input.Slice(passed);
         place = place with { Offset = place.Offset + passed, Record = place.Record + 1 };
     }

@@ -124,15 +124,32 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
     private DataFormatException Damaged()
     {
         DataFormatException error = new(_fileName, _offset + _frame.ProblemStart, $"{_name}, record {_record}: {_frame.Problem}");
-        long byteCount = _frame.ByteCount;
-        if (byteCount > 0)
+        if (_frame.Delimiter >= 0) Pass(SkipThrough((byte)_frame.Delimiter, _frame.ProblemStart));
+        else if (_frame.ByteCount == 0) Lose();
+        else
         {
-            Pass(byteCount);
             // A file that ends before has no next record, and the framing will say so or not.
-            _window.Skip(byteCount);
+            _window.Skip(_frame.ByteCount);
+            Pass(_frame.ByteCount);
         }
-        else Lose();
         return error;
+    }
+
+    private long SkipThrough(byte delimiter, long start)
+    {
+        long skipped = start;
+        if (!_window.Skip(start)) return skipped;
+        int found;
+        while ((found = _window.Span.IndexOf(delimiter)) < 0)
+        {
+            int length = _window.Span.Length;
+            skipped += length;
+            _window.Skip(length);
+            if (_window.IsFinal) return skipped;
+            _window.Extend(1);
+        }
+        _window.Skip(found + 1);
+        return skipped + found + 1;
     }
 
     private void Pass(long byteCount)

@@ -14,15 +14,15 @@ internal sealed class ZlibContent : ForwardStream
     // So many bytes can be added before 32 bits overflow.
     private const int Run = 5_552;
 
-    private readonly ByteSourceStream _source;
+    private readonly TailedStream _compressed;
     private readonly ZLibStream _content;
     private uint _sum = 1, _sumOfSums;
     private bool _isEnded;
 
-    internal ZlibContent(IByteSource source, CancellationToken cancellation)
+    internal ZlibContent(Stream compressed)
     {
-        _source = new ByteSourceStream(source, cancellation);
-        _content = new ZLibStream(_source, CompressionMode.Decompress);
+        _compressed = new TailedStream(compressed);
+        _content = new ZLibStream(_compressed, CompressionMode.Decompress);
     }
 
     public override int Read(Span<byte> buffer)
@@ -60,7 +60,7 @@ internal sealed class ZlibContent : ForwardStream
     private void End()
     {
         _isEnded = true;
-        uint stored = BinaryPrimitives.ReadUInt32BigEndian(_source.Tail), computed = (_sumOfSums << 16) | _sum;
+        uint stored = BinaryPrimitives.ReadUInt32BigEndian(_compressed.Tail), computed = (_sumOfSums << 16) | _sum;
         if (stored != computed) throw new InvalidDataException($"what came out has Adler-32 {computed:x8}, the last bytes of the file say {stored:x8}");
     }
 }

@@ -3,9 +3,9 @@ using ZstdSharp;
 namespace DistTrain.Ingest;
 
 /// <summary>What a zstd file holds, all its frames one behind the other.</summary>
-internal sealed class ZstdContent(IByteSource source, CancellationToken cancellation) : ForwardStream
+internal sealed class ZstdContent(Stream compressed) : ForwardStream
 {
-    private readonly DecompressionStream _content = new(new ByteSourceStream(source, cancellation), checkEndOfStream: true, leaveOpen: false);
+    private readonly DecompressionStream _content = new(compressed, checkEndOfStream: true, leaveOpen: false);
 
     public override int Read(Span<byte> buffer)
     {

@@ -92,7 +92,7 @@ internal sealed class FileFeed(FileFeedOptions options, StreamContext context) :
             return;
         }
         if (_source.GetLength(context.Cancellation) == 0) throw new DataFormatException(_source.Name, 0, $"the file is empty, which {compression} data never are: cut short");
-        _content = Decompression.Open(compression, _source, context.Cancellation);
+        _content = Decompression.Open(compression, new ByteSourceStream(_source, context.Cancellation));
         // Compressed data can't be entered in the middle: what lies before the position is decompressed and dropped.
         RentSlab(options.SlabByteCount);
         for (long left = _offset; left > 0;)

@@ -53,6 +53,9 @@ internal sealed class Slab
     /// <summary>Behind the last usable byte in <see cref="Bytes"/>.</summary>
     internal int End => Origin + ByteCount;
 
+    /// <summary>The same as memory that owns one lease; only of slabs of a pool.</summary>
+    internal SlabMemory Memory => field ??= new SlabMemory(this);
+
     /// <summary>Leases held now.</summary>
     internal int LeaseCount => Volatile.Read(ref _leases);
 
