@@ -27,7 +27,7 @@ public readonly struct FixedLengthFraming : IRecordFraming
         if (window.Length >= needed) return frame.Set(lead, _recordByteCount, lead + _recordByteCount, lead);
         if (!isFinal) return frame.Need(needed);
         int left = window.Length - lead - _footerByteCount;
-        if (left == 0) return FrameStatus.End;
+        if (left == 0 || (window.IsEmpty && offset > 0)) return FrameStatus.End;
         return left < 0
             ? frame.Damage($"the file has {offset + window.Length:N0} bytes, fewer than its header of {_headerByteCount:N0} and footer of {_footerByteCount:N0}", 0, 0)
             : frame.Damage($"{left:N0} bytes are left over, a record has {_recordByteCount:N0}: cut short, or a header or footer that the options do not say", Math.Min(lead, window.Length), 0);

@@ -15,7 +15,7 @@ public static class RecordSequence
     /// <param name="isFinal">Whether the stream ends with the input.</param>
     /// <param name="record">The record's data.</param>
     /// <returns>False if no record is wholly there: more is to be read, or the stream has ended. The input is then untouched.</returns>
-    /// <exception cref="DataFormatException">What is there is no record. If it can be passed over, the input starts behind it; else the rest is lost and the input is empty.</exception>
+    /// <exception cref="DataFormatException">What is there is no record. If it can be passed over, the input starts behind it; else the rest is lost and the input is empty: there is no more to ask for.</exception>
     public static bool TryRead<TFraming>(TFraming framing, ref ReadOnlySequence<byte> input, ref SourceLocation place, bool isFinal, out ReadOnlySequence<byte> record)
         where TFraming : struct, IRecordFraming
     {

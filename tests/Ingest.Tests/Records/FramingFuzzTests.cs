@@ -36,7 +36,7 @@ public sealed class FramingFuzzTests
     public void Json_lines() => Check(new JsonLinesFraming(Limit), Gen.OneOf(Damaged(s_text, 1), s_random), 150);
 
     [Fact]
-    public void Archives() => Check(new TarFraming(3000), Gen.OneOf(Damaged(s_archives, 3), s_random), 100);
+    public void Archives() => Check(new TarFraming(1 << 20), Gen.OneOf(Damaged(s_archives, 3), s_random), 100);
 
     private static void Check<TFraming>(TFraming framing, Gen<byte[]> contents, int count) where TFraming : struct, IRecordFraming =>
         Gen.Select(contents, Gen.Int[0, 300].Array[0, 12]).Sample((content, cuts) =>
@@ -92,6 +92,7 @@ public sealed class FramingFuzzTests
             catch (DataFormatException e)
             {
                 seen.Add("!" + e.Message.Replace(": record", ": Fuzz, record", StringComparison.Ordinal));
+                if (input.IsEmpty) return seen;
             }
         }
     }
