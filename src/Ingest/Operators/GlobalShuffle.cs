@@ -30,13 +30,25 @@ internal sealed class GlobalShuffleDataset<T>(Dataset<T> input, ulong seed, bool
 
         public override long Count => input.Count;
 
-        public override T Read(long position) => input.Read(_order[position]);
+        // The place last looked up, + 1, above where it leads: whoever reads an element often asks for its index too. In one number, for any thread may ask.
+        private ulong _last;
 
-        public override long IndexAt(long position) => input.IndexAt(_order[position]);
+        public override T Read(long position) => input.Read(At(position));
 
-        public override SourceLocation SourceAt(long position) => input.SourceAt(_order[position]);
+        public override long IndexAt(long position) => input.IndexAt(At(position));
+
+        public override SourceLocation SourceAt(long position) => input.SourceAt(At(position));
 
         public override IndexLayout Layout => input.Layout.Local with { ShuffledCount = input.Count };
+
+        private long At(long position)
+        {
+            ulong last = Volatile.Read(ref _last);
+            if (last >> 32 == (ulong)position + 1) return (long)(last & uint.MaxValue);
+            long index = _order[position];
+            if (input.Count <= int.MaxValue) Volatile.Write(ref _last, ((ulong)position + 1) << 32 | (ulong)index);
+            return index;
+        }
 
         protected override void Dispose(bool disposing)
         {

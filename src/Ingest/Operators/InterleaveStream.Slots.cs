@@ -94,7 +94,7 @@ internal sealed partial class InterleaveStream<TIn, TOut>
         try
         {
             Stage inner = new(SlotName, Parallelism.Of(1), BufferSize.Of(_stage!.BufferSize), maxParallelism: 1) { Whole = _stage };
-            return new AsyncStream<TOut, TOut>(own, opened.Open(own), IdentityFunction<TOut>.Instance, inner, new AsyncOptions(IsOrdered: true, _gate, Signal: _signal));
+            return new AsyncStream<TOut, TOut>(own, opened.Open(own), IdentityFunction<TOut>.Instance, inner, new AsyncOptions(IsOrdered: true, _gate, MayBufferMore: true, _signal));
         }
         catch
         {

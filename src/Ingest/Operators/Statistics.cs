@@ -8,43 +8,77 @@ namespace DistTrain.Ingest;
 /// </summary>
 public sealed class StreamStatistics
 {
-    private long _elements, _bytes, _errors, _produceTicks, _consumeTicks;
+    // Each stream counts by itself, without a lock; what streams that are gone had counted is kept added up.
+    private readonly List<Counts> _running = [];
+    private readonly Counts _ended = new();
 
     /// <summary>Elements that came by.</summary>
-    public long ElementCount => Interlocked.Read(ref _elements);
+    public long ElementCount => Sum(static counts => Volatile.Read(ref counts.Elements));
 
     /// <summary>Their bytes, as well as can be told without walking through objects.</summary>
-    public long ByteCount => Interlocked.Read(ref _bytes);
+    public long ByteCount => Sum(static counts => Volatile.Read(ref counts.Bytes));
 
     /// <summary>Elements that failed.</summary>
-    public long ErrorCount => Interlocked.Read(ref _errors);
+    public long ErrorCount => Sum(static counts => Volatile.Read(ref counts.Errors));
 
     /// <summary>How long the part before this place took to give elements: what the part behind it waited.</summary>
-    public TimeSpan ProducerTime => Stopwatch.GetElapsedTime(0, Interlocked.Read(ref _produceTicks));
+    public TimeSpan ProducerTime => Stopwatch.GetElapsedTime(0, Sum(static counts => Volatile.Read(ref counts.ProduceTicks)));
 
     /// <summary>How long the part behind this place took between asking for elements.</summary>
-    public TimeSpan ConsumerTime => Stopwatch.GetElapsedTime(0, Interlocked.Read(ref _consumeTicks));
+    public TimeSpan ConsumerTime => Stopwatch.GetElapsedTime(0, Sum(static counts => Volatile.Read(ref counts.ConsumeTicks)));
 
     /// <summary>For people.</summary>
     public override string ToString() => $"{ElementCount} elements, {ByteCount} bytes, {ErrorCount} errors, {ProducerTime.TotalMilliseconds:0.###} ms to give them, {ConsumerTime.TotalMilliseconds:0.###} ms between";
 
-    internal void Add(long bytes, long produceTicks, long consumeTicks)
+    /// <summary>For one stream, until it is ended.</summary>
+    internal Counts Begin()
     {
-        Interlocked.Increment(ref _elements);
-        Interlocked.Add(ref _bytes, bytes);
-        AddTime(produceTicks, consumeTicks);
+        Counts counts = new();
+        lock (_running) _running.Add(counts);
+        return counts;
     }
 
-    internal void AddError(long produceTicks, long consumeTicks)
+    internal void End(Counts counts)
     {
-        Interlocked.Increment(ref _errors);
-        AddTime(produceTicks, consumeTicks);
+        lock (_running)
+        {
+            if (!_running.Remove(counts)) return;
+            _ended.Elements += counts.Elements;
+            _ended.Bytes += counts.Bytes;
+            _ended.Errors += counts.Errors;
+            _ended.ProduceTicks += counts.ProduceTicks;
+            _ended.ConsumeTicks += counts.ConsumeTicks;
+        }
     }
 
-    private void AddTime(long produceTicks, long consumeTicks)
+    private long Sum(Func<Counts, long> read)
     {
-        Interlocked.Add(ref _produceTicks, produceTicks);
-        Interlocked.Add(ref _consumeTicks, consumeTicks);
+        lock (_running) return read(_ended) + _running.Sum(read);
+    }
+
+    /// <summary>Written by one thread, read by any.</summary>
+    internal sealed class Counts
+    {
+        internal long Elements, Bytes, Errors, ProduceTicks, ConsumeTicks;
+
+        internal void Add(long bytes, long produceTicks, long consumeTicks)
+        {
+            Volatile.Write(ref Elements, Elements + 1);
+            Volatile.Write(ref Bytes, Bytes + bytes);
+            AddTime(produceTicks, consumeTicks);
+        }
+
+        internal void AddError(long produceTicks, long consumeTicks)
+        {
+            Volatile.Write(ref Errors, Errors + 1);
+            AddTime(produceTicks, consumeTicks);
+        }
+
+        private void AddTime(long produceTicks, long consumeTicks)
+        {
+            Volatile.Write(ref ProduceTicks, ProduceTicks + produceTicks);
+            Volatile.Write(ref ConsumeTicks, ConsumeTicks + consumeTicks);
+        }
     }
 }
 
@@ -74,6 +108,7 @@ internal sealed class StatisticsDataset<T>(Dataset<T> input, StreamStatistics st
 
 internal sealed class StatisticsStream<T>(ElementStream<T> input, StreamStatistics statistics) : UnaryStream<T, T>("Statistics", input)
 {
+    private readonly StreamStatistics.Counts _counts = statistics.Begin();
     private long _lastEnd;
 
     public override bool IsSeekable => Input.IsSeekable;
@@ -85,18 +120,16 @@ internal sealed class StatisticsStream<T>(ElementStream<T> input, StreamStatisti
         long began = Stopwatch.GetTimestamp(), consumed = _lastEnd == 0 ? 0 : began - _lastEnd;
         try
         {
-            if (!Input.TryNext(out element)) return false;
-            statistics.Add(ElementSize<T>.Of(element), Stopwatch.GetTimestamp() - began, consumed);
-            return true;
+            bool isThere = Input.TryNext(out element);
+            _lastEnd = Stopwatch.GetTimestamp();
+            if (isThere) _counts.Add(ElementSize<T>.Of(element!), _lastEnd - began, consumed);
+            return isThere;
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
-            statistics.AddError(Stopwatch.GetTimestamp() - began, consumed);
-            throw;
-        }
-        finally
-        {
             _lastEnd = Stopwatch.GetTimestamp();
+            _counts.AddError(_lastEnd - began, consumed);
+            throw;
         }
     }
 
@@ -106,5 +139,11 @@ internal sealed class StatisticsStream<T>(ElementStream<T> input, StreamStatisti
     {
         writer.WriteOperator(Name);
         Input.SaveAt(taken, writer);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        statistics.End(_counts);
+        base.Dispose(disposing);
     }
 }

@@ -65,7 +65,7 @@ internal sealed partial class AsyncStream<TIn, TOut>
     {
         try
         {
-            Job[] jobs = new Job[LongestRun];
+            Job[] jobs = new Job[_stage.MaxParallelism == 1 ? 1 : LongestRun];
             while (TryTakeRun(number, jobs, out Span<Job> run, out long place, out double serialTicks)) WorkOn(run, place, serialTicks);
         }
         catch (OperationCanceledException) when (_context.Cancellation.IsCancellationRequested)
@@ -202,7 +202,9 @@ internal sealed partial class AsyncStream<TIn, TOut>
             _stage.ElementCount += count;
             _stage.Buffered = (int)Math.Max(0, _finished - Volatile.Read(ref _head));
             _stage.RecordWork(serialTicks, parallelTicks, elementBytes);
-            _bufferFactor = _options.MayBufferMore && IsCheap && _stage.ElementBytes * SmallElementFactor * _stage.Parallelism <= SmallElementBytes ? SmallElementFactor : 1;
+            bool isCheap = IsCheap;
+            _bufferFactor = _options.MayBufferMore && isCheap && _stage.ElementBytes * SmallElementFactor * AskedFor <= SmallElementBytes ? SmallElementFactor : 1;
+            _freeMask = isCheap ? (int)BitOperations.RoundUpToPowerOf2((uint)Math.Clamp(Limit / 8, 1, LongestRun)) - 1 : 0;
             if (_isConsumerWaiting && _ring.IsReady(Volatile.Read(ref _head))) WakeConsumer();
         }
         _options.Signal?.Set();

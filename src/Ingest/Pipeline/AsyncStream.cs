@@ -37,7 +37,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
 
     // Places: the consumer's next one, the end of what was taken from the input, what was finished, what was given a place out of order.
     private long _head, _claimed, _finished, _published;
-    private int _spaceWaiters, _bufferFactor = 1, _alive;
+    private int _spaceWaiters, _bufferFactor = 1, _freeMask, _alive;
     private bool _isStarted, _isPulling, _isInputEnded, _isStopped, _isConsumerWaiting, _isDisposed, _isAbandoned;
     private Exception? _failure;
 
@@ -74,7 +74,9 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     /// <summary>Whether an element, an error or the end is there without waiting.</summary>
     internal bool IsAnythingReady => _ring.IsReady(_head) || Volatile.Read(ref _failure) is not null || (Volatile.Read(ref _isInputEnded) && _head == Volatile.Read(ref _claimed));
 
-    private long Limit => Math.Max(_stage.BufferSize, (long)_stage.BufferPerThread * _stage.Parallelism * _bufferFactor);
+    private long AskedFor => Math.Max(_stage.BufferSize, (long)_stage.BufferPerThread * _stage.Parallelism);
+
+    private long Limit => AskedFor * _bufferFactor;
 
     private bool IsCheap => _stage.SerialTicks + _stage.ParallelTicks < s_cheapTicks;
 
@@ -196,6 +198,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         long began = Stopwatch.GetTimestamp();
         try
         {
+            WakeForSpace();
             if (Spin(static stream => stream._ring.IsReady(stream._head))) return true;
             for (int patience = ShortestSleepMilliseconds; ; patience = Math.Min(2 * patience, LongestSleepMilliseconds))
             {
@@ -205,8 +208,8 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
                     if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
                     if (_isInputEnded && _head == _claimed) return false;
                     _isConsumerWaiting = true;
-                    if (_spaceWaiters > 0) Monitor.PulseAll(_lock);
                 }
+                WakeForSpace();
                 _consumerGate.Wait(patience, _context.Cancellation);
             }
         }
@@ -223,6 +226,8 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     private void FreeSpace()
     {
         Volatile.Write(ref _head, _head + 1);
+        // Of cheap elements a good many have to be taken before waking anybody is worth it: it is not looked whether somebody waits before.
+        if ((_head & _freeMask) != 0) return;
         if (!_isSeekable) _input.OldestNeeded = _passed + _head;
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _spaceWaiters) == 0) return;
@@ -230,6 +235,13 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         {
             if (_spaceWaiters > 0 && (FreePlaces() >= Limit / 2 || !IsCheap)) Monitor.PulseAll(_lock);
         }
+    }
+
+    private void WakeForSpace()
+    {
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _spaceWaiters) == 0) return;
+        lock (_lock) Monitor.PulseAll(_lock);
     }
 
     // Going to sleep and being woken costs more than many a cheap element does.

@@ -7,7 +7,10 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
 {
     private readonly Lock _opening = new();
     private IndexedReader<T>? _reader;
-    private long _start, _next;
+    private readonly CancellationToken _cancellation = context.Cancellation;
+
+    // Count: 0 until it is open.
+    private long _start, _next, _count;
     private bool _isClosed;
 
     public override long ElementIndex => _next > 0 ? Reader.IndexAt(_next - 1) : -1;
@@ -26,34 +29,32 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
 
     public override bool TryNext([MaybeNullWhen(false)] out T element)
     {
-        if (_isClosed || _next >= OpenOnce().Count)
+        if (_next >= _count && !HasNext())
         {
             element = default;
             return false;
         }
-        IndexedReader<T> reader = Reader;
-        context.Cancellation.ThrowIfCancellationRequested();
+        _cancellation.ThrowIfCancellationRequested();
         // Moved on first: after an element that can't be read, the next one follows.
-        element = reader.Read(_next++);
+        element = _reader!.Read(_next++);
         return true;
     }
 
     public override int TakeMany(Span<T> destination)
     {
-        if (_isClosed) return 0;
-        IndexedReader<T> reader = OpenOnce();
-        context.Cancellation.ThrowIfCancellationRequested();
-        int count = (int)Math.Min(destination.Length, reader.Count - _next);
+        if (_next >= _count && !HasNext()) return 0;
+        _cancellation.ThrowIfCancellationRequested();
+        int count = (int)Math.Min(destination.Length, _count - _next);
         long first = _next;
         _next += count;
-        reader.ReadMany(first, destination[..count]);
+        _reader!.ReadMany(first, destination[..count]);
         return count;
     }
 
     public override long Skip(long count)
     {
-        if (_isClosed) return 0;
-        long skipped = Math.Min(count, OpenOnce().Count - _next);
+        if (_next >= _count && !HasNext()) return 0;
+        long skipped = Math.Min(count, _count - _next);
         _next += skipped;
         return skipped;
     }
@@ -76,6 +77,7 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
     protected override void Dispose(bool disposing)
     {
         _isClosed = true;
+        _count = 0;
         _reader?.Dispose();
     }
 
@@ -108,14 +110,14 @@ internal sealed class IndexedStream<T>(Dataset<T> dataset, StreamContext context
     }
 
     // Elements that can't be opened are missed once: then this is the end, so that IgnoreErrors loses this source and not the run.
-    private IndexedReader<T> OpenOnce()
+    private bool HasNext()
     {
-        if (_reader is not null) return _reader;
-        context.Cancellation.ThrowIfCancellationRequested();
+        if (_isClosed || _count > 0) return false;
+        _cancellation.ThrowIfCancellationRequested();
         _isClosed = true;
-        IndexedReader<T> reader = OpenReader();
+        _count = Reader.Count;
         _isClosed = false;
-        return reader;
+        return _next < _count;
     }
 
     private IndexedReader<T> OpenReader()
