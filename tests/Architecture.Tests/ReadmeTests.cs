@@ -43,6 +43,36 @@ public sealed partial class ReadmeTests
         }
     }
 
+    [Fact]
+    public void The_page_on_ingestion_shows_the_heart_of_its_sample_word_for_word()
+    {
+        string page = File.ReadAllText(Repository.PathOf("docs", "ingestion.md")).ReplaceLineEndings("\n");
+        string sample = File.ReadAllText(Repository.PathOf("samples", "Ingestion", "Program.cs")).ReplaceLineEndings("\n");
+        string shown = page.Split("```csharp\n")[1].Split("```")[0];
+
+        Assert.Contains(".GlobalShuffle(", shown, StringComparison.Ordinal);
+        Assert.Contains(shown, sample, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Ingestion_sample_reads_what_it_wrote_and_goes_on_where_it_broke_off()
+    {
+        string folder = Directory.CreateTempSubdirectory("disttrain-sample-").FullName;
+        try
+        {
+            string program = Repository.PathOf("artifacts", "bin", "Ingestion", new DirectoryInfo(AppContext.BaseDirectory).Name, "Ingestion.dll");
+            (int exitCode, string output) = Repository.Run(folder, TimeSpan.FromMinutes(5), "dotnet", program);
+
+            Assert.True(exitCode == 0, output);
+            // Two epochs of a half of 1,497 digits are 47 batches of 32.
+            Assert.Contains("10 batches, broken off, 37 more", output, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     [GeneratedRegex(@"test accuracy (\d\.\d+)")]
     private static partial Regex AccuracyLine();
 }

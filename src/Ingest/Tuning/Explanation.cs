@@ -11,10 +11,9 @@ internal static class Explanation
     {
         Stage[] stages = meter.Snapshot();
         StringBuilder text = new();
-        text.Append(CultureInfo.InvariantCulture, $"consumer: {meter.ElementCount} elements");
-        if (meter.IsMeasured)
-            text.Append(CultureInfo.InvariantCulture, $", works {Time(meter.ConsumerTicks)} on each, has waited {Time(meter.WaitTicks)} in all");
-        text.AppendLine();
+        text.AppendLine(meter.IsMeasured
+            ? string.Create(CultureInfo.InvariantCulture, $"consumer: {meter.ElementCount} elements, works {Time(meter.ConsumerTicks)} on each, has waited {Time(meter.WaitTicks)} in all")
+            : "consumer: not measured (nothing is Auto; IngestOptions.CollectStatistics asks for it)");
         foreach (Stage stage in stages) WriteStage(text, stage);
         if (tuner is not null)
         {
