@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace DistTrain.Ingest;
@@ -5,8 +6,11 @@ namespace DistTrain.Ingest;
 /// <summary>One row of a batch while it is written. Every column must be written; a padded one is filled up behind what is written.</summary>
 public readonly ref struct BatchRow
 {
-    private readonly TensorBatch _batch;
+    private readonly BatchPlacement _placement;
     private readonly int _row;
+
+    // Of the batch.
+    private readonly ref byte _start;
 
     // Of the element itself in each padded column.
     private readonly ReadOnlySpan<int> _extents;
@@ -14,7 +18,8 @@ public readonly ref struct BatchRow
 
     internal BatchRow(TensorBatch batch, int row, ReadOnlySpan<int> extents, ref ulong written)
     {
-        (_batch, _row) = (batch, row);
+        (_placement, _row) = (batch.Placement, row);
+        _start = ref batch.Start;
         _extents = extents;
         _written = ref written;
     }
@@ -24,19 +29,19 @@ public readonly ref struct BatchRow
 
     /// <summary>Writes all values of a column.</summary>
     /// <exception cref="ArgumentException">The column holds another type, or another number of values.</exception>
-    public void Write<T>(string column, ReadOnlySpan<T> values) where T : unmanaged => Write(_batch.Layout.OrdinalOf(column), values);
+    public void Write<T>(string column, ReadOnlySpan<T> values) where T : unmanaged => Write(_placement.Layout.OrdinalOf(column), values);
 
     /// <summary>Writes the value of a column that has one a row.</summary>
     /// <inheritdoc cref="Write{T}(string, ReadOnlySpan{T})"/>
-    public void Write<T>(string column, T value) where T : unmanaged => Write(_batch.Layout.OrdinalOf(column), new ReadOnlySpan<T>(in value));
+    public void Write<T>(string column, T value) where T : unmanaged => Write(_placement.Layout.OrdinalOf(column), new ReadOnlySpan<T>(in value));
 
     /// <summary>Writes bytes into a column of singles, scaled: conversion, normalisation and copy in one.</summary>
     /// <inheritdoc cref="Write{T}(string, ReadOnlySpan{T})"/>
-    public void Write(string column, ReadOnlySpan<byte> bytes, in InputScale scale) => Write(_batch.Layout.OrdinalOf(column), bytes, scale);
+    public void Write(string column, ReadOnlySpan<byte> bytes, in InputScale scale) => Write(_placement.Layout.OrdinalOf(column), bytes, scale);
 
     /// <summary>The place of a column, to be written in full. Of a padded column: the part that the element fills.</summary>
     /// <exception cref="ArgumentException">The column holds another type, or the element's part does not lie in one piece.</exception>
-    public Span<T> Span<T>(string column) where T : unmanaged => Span<T>(_batch.Layout.OrdinalOf(column));
+    public Span<T> Span<T>(string column) where T : unmanaged => Span<T>(_placement.Layout.OrdinalOf(column));
 
     /// <inheritdoc cref="Write{T}(string, ReadOnlySpan{T})"/>
     public void Write<T>(int ordinal, ReadOnlySpan<T> values) where T : unmanaged
@@ -59,7 +64,7 @@ public readonly ref struct BatchRow
     public void Write(int ordinal, ReadOnlySpan<byte> bytes, in InputScale scale)
     {
         Span<float> place = Span<float>(ordinal);
-        if (bytes.Length != place.Length) throw WrongCount<byte>(ordinal, _batch.Layout.Columns[ordinal], bytes.Length);
+        if (bytes.Length != place.Length) throw WrongCount<byte>(ordinal, _placement.Layout.Columns[ordinal], bytes.Length);
         PixelConversion.Convert(bytes, place, scale);
     }
 
@@ -74,24 +79,31 @@ public readonly ref struct BatchRow
 
     internal void CheckComplete()
     {
-        int count = _batch.Layout.Columns.Length;
+        int count = _placement.Layout.Columns.Length;
         if (count < BatchLayout.MaxColumnCount && _written == (1UL << count) - 1) return;
         for (int i = 0; i < count; i++)
         {
-            BatchColumnLayout column = _batch.Layout.Columns[i];
+            BatchColumnLayout column = _placement.Layout.Columns[i];
             if (column.LengthsOf < 0 && (_written >> i & 1) == 0) throw new ArgumentException($"column '{column.Name}' ({column}) was not written");
         }
     }
 
-    private ReadOnlySpan<int> RowShape(int ordinal) => _batch.Placement.RowShape(ordinal);
+    // Row and column were checked: the place lies inside the batch.
+    private Span<byte> Bytes(int ordinal)
+    {
+        int byteCount = _placement.RowByteCount(ordinal);
+        return MemoryMarshal.CreateSpan(ref Unsafe.Add(ref _start, (nint)(_placement.Offset(ordinal) + ((long)_row * byteCount))), byteCount);
+    }
+
+    private ReadOnlySpan<int> RowShape(int ordinal) => _placement.RowShape(ordinal);
 
     private ReadOnlySpan<int> Extents(BatchColumnLayout column) => _extents.Slice(column.FirstExtent, column.RowShape.Length);
 
     private BatchColumnLayout CheckType<T>(int ordinal)
     {
-        BatchColumnLayout column = _batch.Layout.Columns[ordinal];
+        BatchColumnLayout column = _placement.Layout.Columns[ordinal];
         if (!column.Type.Holds<T>()) throw new ArgumentException($"column '{column.Name}' holds {column}, found values of type {typeof(T).Name}: convert them first");
-        if (column.LengthsOf >= 0) throw new ArgumentException($"column '{column.Name}' is written by PaddedBatch itself: the lengths of '{_batch.Layout.Columns[column.LengthsOf].Name}'");
+        if (column.LengthsOf >= 0) throw new ArgumentException($"column '{column.Name}' is written by PaddedBatch itself: the lengths of '{_placement.Layout.Columns[column.LengthsOf].Name}'");
         return column;
     }
 
@@ -99,7 +111,7 @@ public readonly ref struct BatchRow
 
     private Span<T> Place<T>(int ordinal, BatchColumnLayout column) where T : unmanaged
     {
-        Span<byte> row = _batch.Bytes(ordinal, _row, 1);
+        Span<byte> row = Bytes(ordinal);
         _written |= 1UL << ordinal;
         if (column.IsPadded)
         {
@@ -117,7 +129,7 @@ public readonly ref struct BatchRow
         long expected = 1;
         foreach (int extent in extents) expected *= extent;
         if (values.Length != expected) throw WrongCount<T>(ordinal, column, values.Length);
-        Span<byte> row = _batch.Bytes(ordinal, _row, 1);
+        Span<byte> row = Bytes(ordinal);
         column.Type.Fill(row, column.Padding);
         _written |= 1UL << ordinal;
         if (expected > 0) CopyBlock(values, extents, MemoryMarshal.Cast<byte, T>(row), shape);

@@ -1,10 +1,13 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+
 namespace DistTrain.Ingest;
 
 /// <summary>
 /// Rows put together column by column, as models take them: named, typed, dense, row-major columns in one piece of batch memory that a device can copy from. Whoever
 /// takes one disposes it. Not thread-safe for disposal; reading from several threads is fine.
 /// </summary>
-public sealed class TensorBatch : IDisposable, ISized
+public sealed class TensorBatch : IDisposable, ISized, IEncodable<TensorBatch>
 {
     private Lease? _lease;
 
@@ -43,6 +46,9 @@ public sealed class TensorBatch : IDisposable, ISized
 
     internal BatchPlacement Placement { get; }
 
+    /// <summary>The first byte of the memory; a reference to it keeps memory of the managed heap alive.</summary>
+    internal ref byte Start => ref MemoryMarshal.GetReference(Buffer.AsSpan(0, 0));
+
     private BatchBuffer Buffer => _lease?.Buffer ?? throw new ObjectDisposedException(nameof(TensorBatch));
 
     /// <summary>A column by its place.</summary>
@@ -71,6 +77,13 @@ public sealed class TensorBatch : IDisposable, ISized
         if (layout.IsPadded) throw new ArgumentException("the layout has columns to be filled up: PaddedBatch makes such batches", nameof(layout));
         return new TensorBatch(layout.PlacementOf(count), memory ?? PinnedBatchMemory.Shared, 0);
     }
+
+    /// <inheritdoc/>
+    public void Encode(IBufferWriter<byte> destination) => TensorBatchCodec.Write(this, destination);
+
+    /// <inheritdoc/>
+    /// <exception cref="FormatException">The bytes are no batch.</exception>
+    public static TensorBatch Decode(ReadOnlySpan<byte> bytes) => TensorBatchCodec.Read(bytes);
 
     /// <summary>Another owner of the same memory, to be disposed too: the memory goes back with the last one.</summary>
     public TensorBatch Share()

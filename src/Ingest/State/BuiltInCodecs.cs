@@ -17,6 +17,8 @@ internal static class BuiltInCodecs
         if (type == typeof(ReadOnlyMemory<byte>)) return new MemoryCodec();
         if (type.GetInterfaces().Any(i => i.IsGenericType && i.GetGenericTypeDefinition() == typeof(IEncodable<>) && i.GenericTypeArguments[0] == type))
             return Make(typeof(EncodableCodec<>), type);
+        if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(ElementBatch<>))
+            return Find(type.GenericTypeArguments[0]) is { } element ? Activator.CreateInstance(typeof(ElementBatchCodec<>).MakeGenericType(type.GenericTypeArguments), element) : null;
         // Bytes of something that has to be disposed, taken twice, would be two owners of one thing.
         if (typeof(IDisposable).IsAssignableFrom(type)) return null;
         if (OwnedParts.MustOwn(type)) return FindTuple(type, type.GetGenericTypeDefinition(), type.GenericTypeArguments);
