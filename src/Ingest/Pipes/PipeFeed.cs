@@ -81,6 +81,7 @@ internal sealed class PipeFeed(string operatorName, IReadOnlyList<PipeSource> so
         if (!result.IsCompleted) _reader.AdvanceTo(buffer.End);
         if (result.IsCanceled) throw new IngestException(operatorName, -1, new SourceLocation(NameOf(_file), _offset), "reading the pipe was cancelled by its owner");
         if (!result.IsCompleted) return;
+        if (_pump?.Failure is { } failure) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failure);
         if (_toSkip > 0) throw new DataFormatException(NameOf(_file), _offset, $"the saved position lies {_toSkip:N0} bytes behind the end: the data have changed");
         End();
     }

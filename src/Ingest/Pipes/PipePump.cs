@@ -30,6 +30,9 @@ internal sealed class PipePump : IDisposable
 
     internal PipeReader Reader => _pipe.Reader;
 
+    /// <summary>Why the pipe has ended early; null if it has not. A pipe told of it would drop what was read before.</summary>
+    internal Exception? Failure { get; private set; }
+
     /// <summary>Ends reading and waits for it; the reader must have been completed before.</summary>
     /// <exception cref="TimeoutException">A read of the stream does not return although the stream was disposed.</exception>
     public void Dispose()
@@ -43,7 +46,6 @@ internal sealed class PipePump : IDisposable
     private void Run()
     {
         using BlockingWait wait = new();
-        Exception? failure = null;
         try
         {
             using Stream content = Decompression.Open(_compression, _stream);
@@ -58,8 +60,8 @@ internal sealed class PipePump : IDisposable
         }
         catch (Exception e)
         {
-            failure = e;
+            Failure = e;
         }
-        _pipe.Writer.Complete(failure);
+        _pipe.Writer.Complete();
     }
 }
