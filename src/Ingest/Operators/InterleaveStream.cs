@@ -30,7 +30,7 @@ internal sealed partial class InterleaveStream<TIn, TOut> : ElementStream<TOut>
     internal InterleaveStream(Dataset<TIn> dataset, Func<TIn, Dataset<TOut>> open, InterleaveOptions options, StreamContext context)
     {
         (_dataset, _open, _options, _context) = (dataset, open, options, context);
-        _input = new AnchoredInput<TIn>(dataset.Open(context));
+        _input = new AnchoredInput<TIn>(dataset.Open(context), options.IsOrdered);
         _isAnyReady = () => FindReady() >= 0;
         if (!options.IsOrdered && IsParallel) _signal = new ReadySignal();
     }
@@ -115,7 +115,7 @@ internal sealed partial class InterleaveStream<TIn, TOut> : ElementStream<TOut>
     private void Start()
     {
         _isStarted = true;
-        if (_options.IsOrdered) _input.Start();
+        _input.Start();
         CreateStage();
         if (_signal is not null) _wakeOnCancel = _context.Cancellation.UnsafeRegister(static signal => ((ReadySignal)signal!).Set(), _signal);
         foreach (Slot? slot in _slots) (slot?.Stream as AsyncStream<TOut, TOut>)?.Start();

@@ -79,9 +79,20 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
             long here = _stream.Skip(count - skipped);
             skipped += here;
             if (here > 0) _isEpochEmpty = false;
-            if (skipped < count && !TryEndEpoch()) break;
+            if (skipped == count) break;
+            if (!TryEndEpoch()) break;
+            if (IsSeekable) skipped += SkipWholeEpochs(count - skipped);
         }
         return skipped;
+    }
+
+    private long SkipWholeEpochs(long count)
+    {
+        long each = EpochExtent(_epoch);
+        if (each == 0) return 0;
+        long epochs = Math.Min(count / each, epochCount - _epoch);
+        _epoch += epochs;
+        return epochs * each;
     }
 
     public override void Save(StateWriter writer)

@@ -20,7 +20,7 @@ internal sealed partial class AsyncStream<TIn, TOut>
     {
         if (_isStarted) return;
         _isStarted = true;
-        if (_options.IsOrdered) _input.Start();
+        _input.Start();
         _wakeOnCancel = _context.Cancellation.UnsafeRegister(static stream => ((AsyncStream<TIn, TOut>)stream!).Wake(), this);
         _stage.Changed = StartThreads;
         StartThreads();

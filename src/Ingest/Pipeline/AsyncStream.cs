@@ -51,7 +51,7 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     internal AsyncStream(StreamContext context, ElementStream<TIn> input, ElementFunction<TIn, TOut> function, Stage stage, AsyncOptions options)
     {
         _context = context;
-        _input = new AnchoredInput<TIn>(input);
+        _input = new AnchoredInput<TIn>(input, options.IsOrdered);
         _isSeekable = input.IsSeekable && options.IsOrdered;
         _function = function;
         _stage = stage;

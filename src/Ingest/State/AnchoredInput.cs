@@ -9,7 +9,7 @@ namespace DistTrain.Ingest;
 /// from the count. Of another one a state is taken down now and then (an anchor), and the elements since then are counted; restoring replays them.
 /// Elements are taken by one thread; positions may be written by another.
 /// </summary>
-internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
+internal sealed class AnchoredInput<T>(ElementStream<T> input, bool isPositionAsked = true) : IDisposable
 {
     private const long LeastGap = 64, GreatestGap = 1 << 20;
 
@@ -22,6 +22,7 @@ internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
     private readonly List<Anchor> _anchors = [];
     private readonly Stack<StateWriter> _spareWriters = [];
     private readonly bool _isSeekable = input.IsSeekable;
+    private readonly bool _isAnchored = isPositionAsked && !input.IsSeekable;
     private long _taken, _nextAnchor, _lastAnchorTime, _gap = LeastGap, _oldestNeeded;
 
     // Error: why there is no state at that position.
@@ -41,12 +42,12 @@ internal sealed class AnchoredInput<T>(ElementStream<T> input) : IDisposable
     /// <summary>Called once before the first element is taken, while no other thread uses the input.</summary>
     internal void Start()
     {
-        if (!_isSeekable) TakeAnchor();
+        if (_isAnchored) TakeAnchor();
     }
 
     internal bool TryNext([MaybeNullWhen(false)] out T element)
     {
-        if (!_isSeekable && _taken >= _nextAnchor) TakeAnchor();
+        if (_isAnchored && _taken >= _nextAnchor) TakeAnchor();
         try
         {
             if (!input.TryNext(out element)) return false;

@@ -193,6 +193,15 @@ public sealed class OperatorResultTests
     }
 
     [Fact]
+    public void Many_epochs_are_skipped_at_once()
+    {
+        const long Far = 1_000_000_000_000_000;
+        Assert.Equal([5, 6, 0], Dataset.Range(7).Repeat().Skip(Far + 5 - (Far % 7)).Take(3));
+        Assert.Empty(Dataset.Range(7).Repeat(Far).Skip((7 * Far) + 1));
+        Assert.Equal([6], Dataset.Range(7).Repeat(Far).Skip((7 * Far) - 1));
+    }
+
+    [Fact]
     public void Nothing_in_nothing_out()
     {
         Dataset<long> none = Dataset.Range(0);
