@@ -17,7 +17,7 @@ for variant in release address thread; do
         failed=1
         continue
     fi
-    ctest --test-dir "$out/$variant" --output-on-failure --timeout 150 >"$log" 2>&1 || { failed=1; tail -80 "$log"; }
+    ctest -j 2 --test-dir "$out/$variant" --output-on-failure --timeout 150 >"$log" 2>&1 || { failed=1; tail -80 "$log"; }
     echo "shim, $variant: $(grep -E 'tests passed|tests failed' "$log")"
 done
 exit $failed

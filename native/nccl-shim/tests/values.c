@@ -60,7 +60,7 @@ uint16_t half_from(double value) {
 
 double half_to(uint16_t half) {
     int exponent = half >> 10 & 31, mantissa = half & 1023;
-    double value = exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24);
+    double value = exponent == 31 ? (mantissa ? NAN : INFINITY) : exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24);
     return half & 0x8000 ? -value : value;
 }
 

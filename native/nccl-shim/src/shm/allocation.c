@@ -94,10 +94,23 @@ void shm_release_all(shm *self) {
     free(self->by_number);
 }
 
+/* What this host can give, by the kernel's estimate; without one no limit. */
+static int64_t available_bytes(void) {
+    char line[128];
+    long long kilobytes = INT64_MAX / 1024;
+    FILE *information = fopen("/proc/meminfo", "re");
+    while (information && fgets(line, sizeof line, information))
+        if (sscanf(line, "MemAvailable: %lld kB", &kilobytes) == 1) break;
+    if (information) fclose(information);
+    return (int64_t)kilobytes * 1024;
+}
+
 /* Rank 0: makes the file, keeps a mapping, sends it to the others (threads of one process take the mapping itself). */
 static dt_status make(shm *self, shm_allocation *made, uint32_t flags, char *text, size_t text_bytes) {
     int64_t bytes = made->stride * self->comm.world_size;
-    int file = shm_memory_file(bytes, text, text_bytes);
+    bool fits = bytes < available_bytes(); /* or pages would be made until the kernel kills somebody */
+    if (!fits) snprintf(text, text_bytes, "%lld bytes for all ranks are more than this host has available", (long long)bytes);
+    int file = fits ? shm_memory_file(bytes, text, text_bytes) : -1;
     dt_status status = file < 0 ? DT_OUT_OF_MEMORY : shm_map(file, bytes, flags, &made->mapping, text, text_bytes);
     parcel parcel = {.status = status, .number = made->number};
     for (int32_t rank = 1; rank < self->comm.world_size && !self->same_process; rank++)

@@ -45,7 +45,7 @@ typedef struct door {
     shm *self, *parent;
     int listener;
     int64_t deadline_ms;
-    int32_t *pids, joined;
+    int32_t *pids, joined; /* pids of those who came, also if they have gone again */
     stranger strangers[STRANGERS_MAX];
     int32_t stranger_count, refused;
     char *text;
@@ -155,6 +155,11 @@ static void wait_at_door(door *at) {
     free(list);
 }
 
+static void add_number(char *text, size_t bytes, int32_t number) {
+    size_t used = strlen(text);
+    snprintf(text + used, bytes - used, "%s%d", used ? ", " : "", number);
+}
+
 /* The parent's failure, or a timeout that names who is missing. */
 static dt_status door_waits_on(door *at) {
     dt_status status = at->parent ? shm_state(at->parent) : DT_OK;
@@ -163,15 +168,14 @@ static dt_status door_waits_on(door *at) {
         return status;
     }
     if (now_ms() < at->deadline_ms) return DT_OK;
-    char missing[300] = "";
-    size_t used = 0;
-    for (int32_t rank = 1; rank < at->options->world_size && used < sizeof missing - 24; rank++)
-        if (at->self->links[rank] < 0) used += (size_t)snprintf(missing + used, sizeof missing - used, "%s%d", used ? ", " : "", rank);
+    char missing[300] = "", gone[200] = "";
+    for (int32_t rank = 1; rank < at->options->world_size; rank++)
+        if (at->self->links[rank] < 0) add_number(at->pids[rank] ? gone : missing, at->pids[rank] ? sizeof gone : sizeof missing, rank);
     snprintf(at->text, at->text_bytes,
-             "%lld ms after rank 0 began to listen at %s, %d of %d ranks are there; missing: rank %s%s. Were they started, with the same address "
-             "and secret?",
+             "%lld ms after rank 0 began to listen at %s, %d of %d ranks are there; missing: rank %s%s%s%s. Were they started, with the same "
+             "address and secret?",
              (long long)at->options->timeout_ms, at->options->address, at->joined + 1, at->options->world_size, missing,
-             at->refused ? " (some who came were refused)" : "");
+             *gone ? "; came and gone: rank " : "", gone, at->refused ? "; some who came were refused" : "");
     return DT_TIMEOUT;
 }
 

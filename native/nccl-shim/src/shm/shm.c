@@ -59,9 +59,10 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
     if (!self->same_process || self->comm.rank == 0) shm_populate(slots, 2 * self->layout.slot_bytes);
     introduce(self);
     dt_status status = shm_watch(self, text, text_bytes);
-    if (status == DT_OK) status = shm_barrier(self);
+    if (status != DT_OK) return status;
+    status = shm_barrier(self);
     if (status != DT_OK) {
-        snprintf(text, text_bytes, "%s", atomic_load(&self->control->failure.state) == SHM_FAILED ? self->control->failure.text : "a rank failed to start");
+        snprintf(text, text_bytes, "%s", atomic_load(&self->control->failure.state) == SHM_FAILED ? self->control->failure.text : dt_status_text(status));
         return status;
     }
     self->cores = cores_of_all(self);

@@ -12,7 +12,7 @@
 
 #include "shm.h"
 
-enum { LOOK_MS = 200, STACK_BYTES = 256 * 1024 };
+enum { LOOK_MS = 200 };
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -98,18 +98,15 @@ static void *watch(void *context) {
 }
 
 dt_status shm_watch(shm *self, char *text, size_t text_bytes) {
-    pthread_attr_t attributes;
     sigset_t all, before;
     if (self->same_process) return DT_OK;
     self->watcher.stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sigfillset(&all); /* signals belong to the program's own threads */
-    int failed = self->watcher.stop < 0 ? errno : pthread_attr_init(&attributes);
-    if (!failed) {
-        pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int failed = self->watcher.stop < 0 ? errno : 0;
+    if (!failed) { /* the default stack: a small one has no room for a program's thread-local data */
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        failed = pthread_create(&self->watcher.thread, &attributes, watch, self);
+        failed = pthread_create(&self->watcher.thread, NULL, watch, self);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        pthread_attr_destroy(&attributes);
     }
     if (failed) {
         snprintf(text, text_bytes, "cannot start the thread that watches the other ranks: %s", strerror(failed));
