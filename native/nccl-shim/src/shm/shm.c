@@ -68,6 +68,7 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
     self->cores = cores_of_all(self);
     self->oversubscribed = world > self->cores && !(self->comm.flags & DT_ALWAYS_SPIN);
     self->small_bytes = self->oversubscribed ? SMALL_BYTES_OVERSUBSCRIBED : SMALL_BYTES;
+    self->mapped_small_bytes = self->oversubscribed ? SMALL_BYTES_OVERSUBSCRIBED : 0;
     if (self->small_bytes > self->segment_bytes) self->small_bytes = self->segment_bytes;
     return shm_barrier(self);
 }

@@ -158,7 +158,7 @@ dt_status shm_staged(shm *self, const dt_call *call, bool *mapped) {
     staged at = plan(self, call);
     uint64_t send = 0, recv = 0;
     int64_t moved = call->count * at.size * at.parts;
-    bool offered = moved > self->small_bytes && offer(self, call, &send, &recv);
+    bool offered = moved > self->mapped_small_bytes && offer(self, call, &send, &recv);
     if (!offered && at.segments) write_segment(&at, 0);
     dt_status status = shm_begin(self, call, send, recv, offered);
     if (status != DT_OK) return status;

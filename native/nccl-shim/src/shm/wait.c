@@ -10,7 +10,9 @@
 
 #include "shm.h"
 
-enum { LOOK_NS = 100 * 1000, SPINS_BETWEEN_LOOKS = 64, SLEEP_MS = 50 };
+/* Waking a sleeper may take 100 us on an idle virtual core: who sleeps sooner than that makes the others sleep, too. So spinning goes on for
+ * longer; but after a few microseconds with an offer of the core in between, for the awaited rank may want this very one. */
+enum { SPIN_NS = 4 * 1000, LOOK_NS = 2000 * 1000, LOOK_OVERSUBSCRIBED_NS = 100 * 1000, SPINS_BETWEEN_LOOKS = 32, SLEEP_MS = 50 };
 
 static void pause_core(void) {
 #if defined(__x86_64__)
@@ -54,9 +56,9 @@ static void sleep_once(shm *self, shm_condition condition, void *context, uint32
     atomic_store(word, 0);
 }
 
-/* True: the condition holds. False after LOOK_NS, or if the communicator failed. */
+/* True: the condition holds. False after a while, or if the communicator failed. */
 static bool look(shm *self, shm_condition condition, void *context, int64_t *now) {
-    int64_t start = *now = nanoseconds_now();
+    int64_t start = *now = nanoseconds_now(), limit = self->oversubscribed ? LOOK_OVERSUBSCRIBED_NS : LOOK_NS;
     do {
         if (self->oversubscribed) {
             if (condition(self, context)) return true;
@@ -66,10 +68,11 @@ static bool look(shm *self, shm_condition condition, void *context, int64_t *now
                 if (condition(self, context)) return true;
                 pause_core();
             }
+            if (*now - start > SPIN_NS) sched_yield();
         }
         if (atomic_load_explicit(&self->control->failure.state, memory_order_relaxed) != SHM_HEALTHY) return false;
         *now = nanoseconds_now();
-    } while (*now - start < LOOK_NS);
+    } while (*now - start < limit);
     return false;
 }
 
