@@ -6,6 +6,7 @@
  *   mpirun -n RANKS all_reduce_bench_mpi RANKS [...]               joins MPI's
  * Environment: FORMS=registered,bound (some only), SEGMENT=bytes, HUGE=1,
  * QUIET=1 (the lowest eighth instead of the median, of calls and of batches). */
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -196,6 +197,14 @@ static void measure(long bytes, int batches, const bool *enabled) {
     fflush(stdout);
 }
 
+/* One core a rank where there are enough, as mpirun binds. */
+static void bind_to_core(void) {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(rank, &cores);
+    if (world <= sysconf(_SC_NPROCESSORS_ONLN)) sched_setaffinity(0, sizeof cores, &cores);
+}
+
 static void run(const char *address, int batches, long first, long last, bool with_mpi) {
     char error[1024], *segment = getenv("SEGMENT");
     dt_options options = {.struct_bytes = sizeof options, .transport = DT_TRANSPORT_SHM, .rank = rank, .world_size = world, .timeout_ms = 60000,
@@ -240,9 +249,11 @@ int main(int argc, char **argv) {
     for (int r = 1; r < world; r++)
         if (fork() == 0) {
             rank = r;
+            bind_to_core();
             run(address, batches, first, last, false);
             return 0;
         }
+    bind_to_core();
     run(address, batches, first, last, false);
     while (wait(NULL) > 0) continue;
 #endif

@@ -39,15 +39,23 @@ static __attribute__((noinline)) dt_status wait_for(shm *self, int32_t rank) {
                     atomic_load(&self->ranks[rank].pid), theirs, self->comm.rank, mine);
 }
 
+/* The usual case: the others are about to arrive. */
+static bool arrives_soon(shm *self, const shm_arrival *line, uint64_t phase) {
+    enum { SPINS = 64 };
+    for (int spin = 0; spin < (self->oversubscribed ? 1 : SPINS); spin++) {
+        if (atomic_load_explicit(&line->phase, memory_order_acquire) >= phase) return true;
+        pause_core();
+    }
+    return false;
+}
+
 dt_status shm_barrier(shm *self) {
     uint64_t phase = ++self->phase;
     int32_t rank = self->comm.rank, world = self->comm.world_size;
-    atomic_exchange(&self->own->arrival[phase & 1].phase, phase);
-    if (world == 1) return DT_OK;
-    shm_ring(self);
+    shm_publish(self, &self->own->arrival[phase & 1].phase, phase);
     for (int32_t step = 1; step < world; step++) {
         int32_t peer = rank + step < world ? rank + step : rank + step - world;
-        if (atomic_load_explicit(&self->ranks[peer].arrival[phase & 1].phase, memory_order_acquire) >= phase) continue;
+        if (arrives_soon(self, &self->ranks[peer].arrival[phase & 1], phase)) continue;
         dt_status status = wait_for(self, peer);
         if (status != DT_OK) return status;
     }

@@ -36,8 +36,7 @@ static void post(shm *self, shm_channel *in, transfer *one, int64_t bytes) {
     if (!one->address && bytes) memcpy(in->data[end->sent % SHM_CHANNEL_CHUNKS], (char *)one->asked->buffer + one->done, (size_t)bytes);
     one->done += bytes;
     one->chunk_end = ++end->sent;
-    atomic_exchange(&in->written, end->sent);
-    shm_ring(self);
+    shm_publish(self, &in->written, end->sent);
 }
 
 static bool send_more(shm *self, transfer *one) {
@@ -100,8 +99,7 @@ static bool receive_more(shm *self, transfer *one, dt_status *status) {
         take(self, one, chunk->address ? shm_at(self, peer, chunk->address) : in->data[end->received % SHM_CHANNEL_CHUNKS],
              (int64_t)chunk->bytes);
         one->complete = one->done == one->bytes;
-        atomic_exchange(&in->read, ++end->received);
-        shm_ring(self);
+        shm_publish(self, &in->read, ++end->received);
         moved = true;
     }
     return moved;

@@ -70,6 +70,7 @@ typedef struct shm_control {
     int64_t segment_bytes;
     uint64_t group;
     _Alignas(SHM_LINE) shm_failure failure;
+    _Atomic uint32_t fenced; /* some rank has no membarrier */
     _Alignas(SHM_LINE) _Atomic int32_t sleepers;
     _Alignas(SHM_LINE) _Atomic uint32_t awaited[DT_MAX_RANKS_SHM]; /* 0: awake; r + 1: asleep until rank r does something; ~0: anyone */
 } shm_control;

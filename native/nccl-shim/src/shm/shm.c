@@ -8,7 +8,8 @@
 
 #include "shm.h"
 
-enum { SMALL_BYTES = 16 * 1024, SMALL_BYTES_OVERSUBSCRIBED = 64 * 1024 };
+/* Up to these sizes one barrier and a detour over the slots are faster than two barriers. */
+enum { SMALL_BYTES = 16 * 1024, SMALL_BYTES_MAPPED = 2 * 1024, SMALL_BYTES_OVERSUBSCRIBED = 64 * 1024 };
 
 dt_status shm_collective(dt_comm *comm, const dt_call *call) {
     shm *self = shm_of(comm);
@@ -58,6 +59,8 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
     char *slots = shm_slot(self, self->comm.rank, 0);
     if (!self->same_process || self->comm.rank == 0) shm_populate(slots, 2 * self->layout.slot_bytes);
     introduce(self);
+    self->fenced = true;
+    if (!shm_can_order_from_afar()) atomic_store(&self->control->fenced, 1);
     dt_status status = shm_watch(self, text, text_bytes);
     if (status != DT_OK) return status;
     status = shm_barrier(self);
@@ -67,8 +70,9 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
     }
     self->cores = cores_of_all(self);
     self->oversubscribed = world > self->cores && !(self->comm.flags & DT_ALWAYS_SPIN);
+    self->fenced = self->oversubscribed || atomic_load(&self->control->fenced); /* sleepers are many there, and locked stores not what takes time */
     self->small_bytes = self->oversubscribed ? SMALL_BYTES_OVERSUBSCRIBED : SMALL_BYTES;
-    self->mapped_small_bytes = self->oversubscribed ? SMALL_BYTES_OVERSUBSCRIBED : 0;
+    self->mapped_small_bytes = self->oversubscribed ? SMALL_BYTES_OVERSUBSCRIBED : SMALL_BYTES_MAPPED;
     if (self->small_bytes > self->segment_bytes) self->small_bytes = self->segment_bytes;
     return shm_barrier(self);
 }

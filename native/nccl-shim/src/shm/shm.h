@@ -40,6 +40,7 @@ typedef struct shm {
     int64_t segment_bytes, small_bytes, mapped_small_bytes;
     uint64_t phase;
     bool same_process, oversubscribed;
+    bool fenced; /* stores that are waited for are locked ones (wait.c) */
     int32_t cores;
 
     int *links; /* sockets: rank 0 has one to every rank, the others one to rank 0; -1: none */
@@ -67,13 +68,29 @@ void shm_populate(void *from, int64_t bytes);
 dt_status shm_connect(const dt_options *options, int listener, shm *parent, shm *self, char *text, size_t text_bytes);
 
 /* ---- wait.c ---- */
+static inline void pause_core(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
 enum { SHM_ANYONE = 0xFFFFFFFFu };
 typedef bool (*shm_condition)(shm *self, void *context);
 /* Until the condition holds (DT_OK), the communicator failed (its status), or time is up (DT_TIMEOUT; the caller makes it a failure that
  * names who is late). */
 dt_status shm_wait(shm *self, shm_condition condition, void *context, uint32_t awaited);
-/* After every store that others may wait for. */
-void shm_ring(shm *self);
+void shm_ring(shm *self); /* wakes those who wait for this rank */
+bool shm_can_order_from_afar(void);
+/* Stores what others may wait for, after all that was written before. */
+static inline void shm_publish(shm *self, _Atomic uint64_t *word, uint64_t value) {
+    if (self->fenced)
+        atomic_exchange(word, value);
+    else
+        atomic_store_explicit(word, value, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(atomic_load(&self->control->sleepers) > 0, 0)) shm_ring(self);
+}
 void shm_ring_all(shm *self);
 
 /* ---- failure.c ---- */

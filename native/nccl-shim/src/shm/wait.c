@@ -1,8 +1,11 @@
 /* Waiting: spin while every rank has a core, yield where ranks outnumber cores, then sleep on a futex.
  *
  * No wake-up is lost: who publishes stores first and then looks for sleepers; who sleeps says so first and then looks at the condition.
- * Both are sequentially consistent operations, so at least one of the two sees the other. */
+ * At least one of the two must see the other. Where that is left to the publisher (fenced), its store is a locked exchange, which waits until
+ * all stores before it have reached the other core. Otherwise the sleeper pays: membarrier has every core that runs a rank order its stores
+ * and loads, once, and the publisher's store stays a plain one. */
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -13,14 +16,6 @@
 /* Waking a sleeper may take 100 us on an idle virtual core: who sleeps sooner than that makes the others sleep, too. So spinning goes on for
  * longer; but after a few microseconds with an offer of the core in between, for the awaited rank may want this very one. */
 enum { SPIN_NS = 4 * 1000, LOOK_NS = 2000 * 1000, LOOK_OVERSUBSCRIBED_NS = 100 * 1000, SPINS_BETWEEN_LOOKS = 32, SLEEP_MS = 50 };
-
-static void pause_core(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb");
-#endif
-}
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t ms) {
     struct timespec limit = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -33,8 +28,9 @@ static void ring_rank(shm *self, int32_t rank) {
     syscall(SYS_futex, doorbell, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+bool shm_can_order_from_afar(void) { return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0; }
+
 void shm_ring(shm *self) {
-    if (atomic_load(&self->control->sleepers) <= 0) return;
     for (int32_t rank = 0; rank < self->comm.world_size; rank++) {
         uint32_t awaited = atomic_load(&self->control->awaited[rank]);
         if (awaited == SHM_ANYONE || awaited == (uint32_t)self->comm.rank + 1) ring_rank(self, rank);
@@ -51,6 +47,7 @@ static void sleep_once(shm *self, shm_condition condition, void *context, uint32
     uint32_t rings = atomic_load(&self->own->doorbell);
     atomic_store(word, awaited);
     atomic_fetch_add(&self->control->sleepers, 1);
+    if (!self->fenced) syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
     if (!condition(self, context)) futex_wait(&self->own->doorbell, rings, SLEEP_MS);
     atomic_fetch_sub(&self->control->sleepers, 1);
     atomic_store(word, 0);
