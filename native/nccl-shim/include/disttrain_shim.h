@@ -166,7 +166,8 @@ DT_API dt_status dt_status_now(dt_comm *comm);
 DT_API dt_status dt_failure_info(dt_comm *comm, dt_failure *failure);
 /* The text of the communicator's failure, else of this rank's last refused call. */
 DT_API dt_status dt_last_error(dt_comm *comm, char *text, int64_t text_bytes);
-/* The last calls of a rank (also of a dead one), oldest first; *count: how many were written. */
+/* The last calls of a rank (also of a dead one), oldest first; *count: how many were written. An exchange shows as its first transfer,
+ * with the sequence of the collective before it. */
 DT_API dt_status dt_flight_records(dt_comm *comm, int32_t rank, dt_flight_record *records, int64_t capacity, int64_t *count);
 
 /* ---- Memory that all peers have mapped ---- */

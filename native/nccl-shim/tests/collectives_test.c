@@ -130,6 +130,56 @@ static void barriers(rank_context *at) {
     for (int i = 0; i < 1000; i++) EXPECT(at->comm, dt_barrier(at->comm), DT_OK);
 }
 
+/* What the documented tree gives for one element, in f32. */
+static float tree(const float *values, int32_t count) {
+    int32_t left = 1;
+    if (count == 1) return values[0];
+    while (left * 2 < count) left *= 2;
+    return tree(values, left) + tree(values + left, count - left);
+}
+
+static float random_number(int32_t rank, int64_t element) {
+    uint32_t bits = (uint32_t)(rank + 1) * 2654435761u ^ (uint32_t)element * 2246822519u;
+    bits ^= bits >> 13;
+    bits *= 3266489917u;
+    return ((float)(bits >> 8) - 8388608.0f) / (float)(1 << (bits & 15));
+}
+
+/* Sums that round: the same bits whatever the size of a call, the memory, the verb. */
+static void bits(rank_context *at) {
+    enum { COUNT = 70000 };
+    static const int64_t pieces[] = {1, 3, 333, 5000, 20011, COUNT};
+    float *data[2] = {malloc(COUNT * 4), NULL}, *wanted = malloc(COUNT * 4);
+    EXPECT(at->comm, dt_alloc(at->comm, COUNT * 4, 0, (void **)&data[1]), DT_OK);
+    for (int64_t e = 0; e < COUNT; e++) {
+        float values[128];
+        for (int32_t rank = 0; rank < at->world; rank++) values[rank] = random_number(rank, e);
+        wanted[e] = tree(values, at->world);
+    }
+    for (int way = 0; way < 3; way++)
+        for (int registered = 0; registered < 2; registered++)
+            for (size_t p = 0; p < sizeof pieces / sizeof *pieces; p++) {
+                float *to = data[registered];
+                int64_t piece = pieces[p], end = piece < 300 ? 500 : COUNT, root = way == 2 ? at->world - 1 : at->rank;
+                for (int64_t e = 0; e < end; e++) to[e] = random_number(at->rank, e);
+                EXPECT(at->comm, dt_barrier(at->comm), DT_OK);
+                for (int64_t e = 0; e < end; e += piece) {
+                    int64_t length = end - e < piece ? end - e : piece;
+                    dt_status status = way == 0   ? dt_all_reduce(at->comm, to + e, to + e, length, DT_F32, DT_SUM)
+                                       : way == 2 ? dt_reduce(at->comm, to + e, to + e, length, DT_F32, DT_SUM, at->world - 1)
+                                                  : dt_all_reduce(at->comm, to + e, to + e, length, DT_F32, DT_AVERAGE);
+                    EXPECT(at->comm, status, DT_OK);
+                }
+                for (int64_t e = 0; root == at->rank && e < end; e++) {
+                    float right = way == 1 ? wanted[e] / (float)at->world : wanted[e];
+                    CHECK(memcmp(&to[e], &right, 4) == 0, "way %d, pieces of %lld, registered %d: element %lld is %a, wanted %a", way, (long long)piece,
+                          registered, (long long)e, to[e], right);
+                }
+            }
+    free(data[0]);
+    free(wanted);
+}
+
 int main(int argc, char **argv) {
     bool threads = argc > 1 && strcmp(argv[1], "threads") == 0, quick = getenv("DT_TESTS_QUICK") != NULL;
     static const int32_t worlds[] = {1, 2, 3, 4, 7, 8};
@@ -144,10 +194,16 @@ int main(int argc, char **argv) {
         run_ranks(options, ordinary);
         run_ranks(options, registered);
         run_ranks(options, mixed);
+        run_ranks(options, bits);
         options.argument = &yes;
         options.segment_bytes = 0;
         run_ranks(options, ordinary);
         run_ranks(options, registered);
+    }
+    if (!quick && !threads) { /* many ranks, each algorithm once */
+        printf("  16 ranks\n");
+        run_ranks((ranks_options){.world = 16}, barriers);
+        run_ranks((ranks_options){.world = 16}, bits);
     }
     CHECK(open_files() == files, "%d files were open before, %d are now", files, open_files());
     return 0;

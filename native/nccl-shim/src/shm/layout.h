@@ -18,7 +18,8 @@ enum {
     SHM_CHUNK_BYTES = 64 * 1024,
     SHM_SLOT_ALIGNMENT = 4096,
     SHM_CPU_WORDS = 16,
-    SHM_SEGMENT_BYTES_DEFAULT = 256 * 1024,
+    SHM_SEGMENT_BYTES_PAIR = 256 * 1024, /* the defaults: what fits the caches of two ranks, and of more */
+    SHM_SEGMENT_BYTES_MANY = 64 * 1024,
     SHM_SEGMENT_BYTES_MIN = 4096,
     SHM_SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 };

@@ -200,7 +200,7 @@ static dt_status welcome_all(door *at) {
     int32_t world = at->options->world_size;
     self->same_process = true;
     for (int32_t rank = 1; rank < world; rank++) self->same_process = self->same_process && at->pids[rank] == at->pids[0];
-    self->segment_bytes = at->options->segment_bytes ? at->options->segment_bytes : SHM_SEGMENT_BYTES_DEFAULT;
+    self->segment_bytes = at->options->segment_bytes ? at->options->segment_bytes : world > 2 ? SHM_SEGMENT_BYTES_MANY : SHM_SEGMENT_BYTES_PAIR;
     self->layout = shm_layout_of(world, self->segment_bytes);
     int file = shm_memory_file(self->layout.bytes, at->text, at->text_bytes);
     dt_status status = file < 0 ? DT_OUT_OF_MEMORY : shm_map(file, self->layout.bytes, 0, &self->mapping, at->text, at->text_bytes);
@@ -251,9 +251,10 @@ static dt_status host(door *at) {
 }
 
 /* Takes rank 0's answer: the memory, or why not. */
-static dt_status enter_memory(door *at, const welcome *answer, int file) {
+static dt_status enter_memory(door *at, const welcome *answer, int file, int32_t pid) {
     shm *self = at->self;
-    if (answer->magic != WELCOME_MAGIC) {
+    bool sane = answer->segment_bytes >= SHM_SEGMENT_BYTES_MIN && answer->segment_bytes <= SHM_SEGMENT_BYTES_MAX;
+    if (answer->magic != WELCOME_MAGIC || (answer->status == DT_OK && (!sane || (answer->same_process && pid != getpid())))) {
         snprintf(at->text, at->text_bytes, "what listens at %s is not rank 0 of a DistTrain job", at->options->address);
         return DT_REFUSED;
     }
@@ -290,7 +291,7 @@ static int join_once(door *at, const hello *said) {
     if (!socket_send(link, said, sizeof *said, -1)) got = -1;
     while (got == 0 && now_ms() < at->deadline_ms && (!at->parent || shm_state(at->parent) == DT_OK))
         got = socket_receive(link, &answer, sizeof answer, &file, POLL_MS);
-    dt_status status = got == 1 ? enter_memory(at, &answer, file) : -1;
+    dt_status status = got == 1 ? enter_memory(at, &answer, file, pid) : -1;
     if (file >= 0) close(file);
     if (status == DT_OK)
         at->self->links[0] = link;

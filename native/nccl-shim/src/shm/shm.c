@@ -9,7 +9,7 @@
 #include "shm.h"
 
 /* Up to these sizes one barrier and a detour over the slots are faster than two barriers. */
-enum { SMALL_BYTES = 16 * 1024, SMALL_BYTES_MAPPED = 2 * 1024, SMALL_BYTES_OVERSUBSCRIBED = 64 * 1024 };
+enum { SMALL_BYTES = 16 * 1024, SMALL_BYTES_MAPPED = 2 * 1024, CROWDED_SMALL_BYTES = 64 * 1024, CROWDED_SMALL_BYTES_MAPPED = 16 * 1024 };
 
 dt_status shm_collective(dt_comm *comm, const dt_call *call) {
     shm *self = shm_of(comm);
@@ -71,8 +71,8 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
     self->cores = cores_of_all(self);
     self->oversubscribed = world > self->cores && !(self->comm.flags & DT_ALWAYS_SPIN);
     self->fenced = self->oversubscribed || atomic_load(&self->control->fenced); /* sleepers are many there, and locked stores not what takes time */
-    self->small_bytes = self->oversubscribed ? SMALL_BYTES_OVERSUBSCRIBED : SMALL_BYTES;
-    self->mapped_small_bytes = self->oversubscribed ? SMALL_BYTES_OVERSUBSCRIBED : SMALL_BYTES_MAPPED;
+    self->small_bytes = self->oversubscribed ? CROWDED_SMALL_BYTES : SMALL_BYTES;
+    self->mapped_small_bytes = self->oversubscribed ? CROWDED_SMALL_BYTES_MAPPED : SMALL_BYTES_MAPPED;
     if (self->small_bytes > self->segment_bytes) self->small_bytes = self->segment_bytes;
     return shm_barrier(self);
 }
