@@ -109,7 +109,7 @@ internal sealed partial class AsyncStream<TIn, TOut>
         for (int i = 0; i < run.Length; i++)
         {
             Apply(ref run[i]);
-            if (i == 0 && run[0].Error is null) bytes = ElementSize<TOut>.Of(run[0].Output!);
+            if (i == 0) bytes = SizeOf(run[0]);
             Publish(run[i], place + i);
         }
         double ticks = Stopwatch.GetTimestamp() - began - (WaitClock.Ticks - waited);
@@ -133,7 +133,7 @@ internal sealed partial class AsyncStream<TIn, TOut>
             if (count == 0) (pulled, pullWaited) = (Stopwatch.GetTimestamp(), WaitClock.Ticks);
             Volatile.Write(ref _claimed, _claimed + 1);
             Apply(ref job);
-            if (count == 0 && job.Error is null) bytes = ElementSize<TOut>.Of(job.Output!);
+            if (count == 0) bytes = SizeOf(job);
             Publish(job, _claimed - 1);
             if (BitOperations.IsPow2(++count) && IsSlow(began)) break;
         }
@@ -142,6 +142,20 @@ internal sealed partial class AsyncStream<TIn, TOut>
         FinishRun(count, Math.Min(serial, ticks), Math.Max(0, ticks - serial), bytes);
         job = default;
         return count;
+    }
+
+    // Asked before the consumer can take the element.
+    private static double SizeOf(in Job job)
+    {
+        try
+        {
+            return job.Error is null ? ElementSize<TOut>.Of(job.Output!) : 0;
+        }
+        catch (Exception)
+        {
+            // An element that can't tell its size is given all the same.
+            return 0;
+        }
     }
 
     private static bool IsSlow(long began) => Stopwatch.GetTimestamp() - began > s_cheapTicks;

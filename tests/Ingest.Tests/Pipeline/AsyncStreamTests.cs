@@ -136,6 +136,10 @@ public sealed class AsyncStreamTests
         Assert.Equal(0, gauge.Live);
     }
 
+    [Fact]
+    public void An_element_that_can_not_tell_its_size_is_given_all_the_same() =>
+        Assert.Equal([0, 1, 2, 3, 4], Dataset.Range(5).Map(n => new Unsized(n), 2).Prefetch(2).Map(e => e.Value));
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -166,6 +170,11 @@ public sealed class AsyncStreamTests
     [Fact]
     public void What_was_skipped_before_the_threads_began_counts_in_a_saved_position() =>
         CheckpointChecker.Check(() => Dataset.Range(30).Prefetch(4).Zip(Sources.Stream(30)).Skip(7).Map(pair => (1000 * pair.First) + pair.Second));
+
+    private readonly record struct Unsized(long Value) : ISized
+    {
+        public long ByteCount => throw new NotSupportedException("of unknown size");
+    }
 
     private static Dataset<long> InBackground(string kind, Dataset<long> input) => kind switch
     {

@@ -50,7 +50,7 @@ public sealed class RankPortabilityTests
         {
             at = Math.Min(at, 60 / before);
             Assert.Equal(Sources.Numbers(60), Resumed(s_exact[name], before, after, at, 60).Order());
-        }, iter: 25, threads: 1);
+        }, iter: 12, threads: 1);
 
     [Fact]
     public void In_repeated_epochs_too_where_the_parts_are_even()
@@ -59,7 +59,7 @@ public sealed class RankPortabilityTests
         List<long> all = [.. Part(0, 1).Order()];
         foreach (int before in new[] { 1, 2, 3, 4, 6 })
             foreach (int after in new[] { 1, 2, 3, 4, 6 })
-                for (int at = 0; at <= 36 / before; at++) Assert.Equal(all, Resumed(Part, before, after, at, 36).Order());
+                for (int at = 0; at <= 36 / before; at += 1 + (18 / before)) Assert.Equal(all, Resumed(Part, before, after, at, 36).Order());
     }
 
     [Fact]
