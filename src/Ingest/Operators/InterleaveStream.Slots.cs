@@ -76,7 +76,9 @@ internal sealed partial class InterleaveStream<TIn, TOut>
         try
         {
             Dataset<TOut> opened = _open(element) ?? throw new InvalidOperationException("the function gave no dataset");
-            return IsParallel ? OpenParallel(opened) : opened.Open(_context);
+            // The epoch that the element is of, which need not be the one this stream was opened in.
+            StreamContext epoch = _context.ForEpoch(EpochIndex.EpochOf(_context.Epoch, input.ElementIndex));
+            return IsParallel ? OpenParallel(opened, epoch) : opened.Open(epoch);
         }
         catch (Exception e) when (IngestException.IsForeign(e, _context.Cancellation))
         {
@@ -88,9 +90,9 @@ internal sealed partial class InterleaveStream<TIn, TOut>
         }
     }
 
-    private AsyncStream<TOut, TOut> OpenParallel(Dataset<TOut> opened)
+    private AsyncStream<TOut, TOut> OpenParallel(Dataset<TOut> opened, StreamContext epoch)
     {
-        StreamContext own = _context.CreateStoppable();
+        StreamContext own = epoch.CreateStoppable();
         try
         {
             Stage inner = new(SlotName, Parallelism.Of(1), BufferSize.Of(_stage!.BufferSize), maxParallelism: 1) { Whole = _stage };

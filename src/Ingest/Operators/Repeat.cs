@@ -34,7 +34,7 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
     // Of an epoch that was gone on with: where in it.
     private ReadOnlyMemory<byte> _startState;
 
-    public override long ElementIndex => _stream?.ElementIndex ?? -1;
+    public override long ElementIndex => _stream is null ? -1 : EpochIndex.Of(NumberOf(_epoch), _stream.ElementIndex);
 
     public override SourceLocation Source => _stream?.Source ?? SourceLocation.None;
 
@@ -145,7 +145,9 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
     }
 
     // Epochs of a Repeat inside another one go on counting.
-    private ElementStream<T> OpenEpoch(long epoch) => input.Open(context.ForEpoch(epochCount == long.MaxValue ? epoch : (context.Epoch * epochCount) + epoch));
+    private long NumberOf(long epoch) => epochCount == long.MaxValue ? epoch : (context.Epoch * epochCount) + epoch;
+
+    private ElementStream<T> OpenEpoch(long epoch) => input.Open(context.ForEpoch(NumberOf(epoch)));
 
     // Another stream than the one that runs, which another thread may be using.
     private ElementStream<T> OpenAtStart(long epoch)

@@ -35,7 +35,7 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
     object? IEnumerator.Current => _current;
 
     /// <summary>The index of the element last taken, see <see cref="ElementContext.Index"/>; -1 before the first.</summary>
-    public long CurrentIndex => _stream.ElementIndex;
+    public long CurrentIndex => EpochIndex.IndexOf(_stream.ElementIndex);
 
     /// <summary>Where the element last taken was read, where that is known.</summary>
     public SourceLocation CurrentSource => _stream.Source;

@@ -18,7 +18,7 @@ public sealed class IngestException : Exception
         : base(Describe(operatorName, elementIndex, source, problem), innerException)
     {
         Operator = operatorName;
-        ElementIndex = elementIndex;
+        ElementIndex = EpochIndex.IndexOf(elementIndex);
         Origin = source;
     }
 
@@ -46,7 +46,8 @@ public sealed class IngestException : Exception
     private static string Describe(string operatorName, long elementIndex, SourceLocation source, string problem)
     {
         StringBuilder text = new(operatorName);
-        if (elementIndex >= 0) text.Append(", element ").Append(elementIndex);
+        if (elementIndex != -1) text.Append(", element ").Append(EpochIndex.IndexOf(elementIndex));
+        if (EpochIndex.HasEpoch(elementIndex)) text.Append(" of epoch ").Append(EpochIndex.EpochOf(0, elementIndex));
         if (source.File is not null) text.Append(" (").Append(source).Append(')');
         return text.Append(": ").Append(problem).ToString();
     }

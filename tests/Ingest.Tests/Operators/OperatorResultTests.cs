@@ -149,6 +149,39 @@ public sealed class OperatorResultTests
         Assert.Equal(drawn, drawn.Cache().Repeat(4).Skip(15));
     }
 
+    [Fact]
+    public void Behind_a_repeat_an_element_draws_what_it_would_have_drawn_before_it()
+    {
+        Dataset<long> data = Dataset.Range(10).GlobalShuffle(1);
+        List<long> before = [.. Draw(data).Repeat(4)];
+        Assert.Equal(40, before.Distinct().Count());
+        Assert.Equal(before, Draw(data.Repeat(4)));
+        Assert.Equal(before, Draw(data.Repeat(4).Prefetch(3), 2));
+        Assert.Equal(before.Order(), Draw(data.Repeat(4).Shuffle(15, 2), 2).Order());
+        Assert.Equal(before, Draw(data.Repeat(2).Repeat(2)));
+        Assert.Equal(before, Draw(data.Repeat(2)).Repeat(2));
+        Assert.Equal(before, Draw(data).Repeat(2).Repeat(2));
+        Assert.Equal(before, Draw(data.Repeat(4).Zip(Dataset.Range(100)).Map(pair => pair.First).IgnoreErrors().Statistics(new StreamStatistics())));
+        Assert.Equal(before, data.Repeat(4).Interleave(n => Draw(Dataset.Range(n, 1)), 1).Zip(Draw(data).Repeat(4)).Map(pair => pair.Second));
+        CheckpointChecker.Check(() => Draw(data.Repeat(4).Shuffle(15, 2), 2));
+        CheckpointChecker.Check(() => data.Repeat(4).Interleave(n => Draw(Dataset.Range(n, 3)), 3, 2, 2));
+        // Datasets opened in another epoch are of that epoch.
+        Assert.Equal(4, data.Take(1).Repeat(4).FlatMap(_ => Draw(Dataset.Range(1))).Distinct().Count());
+
+        static Dataset<long> Draw(Dataset<long> input, Parallelism threads = default) => input.Map((n, context) => (100 * context.Random(4).Next(1L << 40)) + n, threads);
+    }
+
+    [Fact]
+    public void An_error_behind_a_repeat_names_the_epoch()
+    {
+        using DatasetIterator<long> run = Dataset.Range(5).Repeat().Map((n, context) => n == 3 && context.Epoch == 2 ? throw new InvalidDataException("bad") : n, 2).Iterate();
+        for (int i = 0; i < 13; i++) Assert.True(run.TryNext(out _));
+        Assert.Equal(2, run.CurrentIndex);
+        IngestException error = Assert.Throws<IngestException>(() => run.TryNext(out _));
+        Assert.Equal(3, error.ElementIndex);
+        Assert.StartsWith("Map, element 3 of epoch 2: bad", error.Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
