@@ -77,7 +77,7 @@ public sealed class ElementBatch<T> : IReadOnlyList<T>, IDisposable, ISized
 
     /// <summary>Places for <paramref name="capacity"/> elements, none filled.</summary>
     internal static ElementBatch<T> Rent(IBatchMemory memory, int capacity) => IsPlain
-        ? new ElementBatch<T>(memory.Rent(checked(capacity * Unsafe.SizeOf<T>())), null, capacity)
+        ? new ElementBatch<T>(memory.Rent(ByteCountOf(capacity)), null, capacity)
         : new ElementBatch<T>(null, ArrayPool<T>.Shared.Rent(capacity), capacity);
 
     /// <summary>Says that the first <paramref name="count"/> places are filled now.</summary>
@@ -91,6 +91,9 @@ public sealed class ElementBatch<T> : IReadOnlyList<T>, IDisposable, ISized
         place = default!;
         return element;
     }
+
+    private static int ByteCountOf(int capacity) => (long)capacity * Unsafe.SizeOf<T>() is var byteCount && byteCount <= Array.MaxLength ? (int)byteCount
+        : throw new BatchMemoryException($"{capacity:N0} elements of {Unsafe.SizeOf<T>():N0} bytes are more than the {Array.MaxLength:N0} bytes of one batch: make batches smaller");
 
     private long SumOfElements()
     {

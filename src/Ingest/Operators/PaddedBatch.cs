@@ -14,11 +14,24 @@ public abstract partial class Dataset<T>
     /// <param name="parallelism">Threads that write batches, each its own; inline by default.</param>
     public Dataset<TensorBatch> PaddedBatch(int size, BatchLayout layout, BatchMeasure<T> measure, BatchWriter<T> writer, bool dropRemainder = false, Parallelism parallelism = default)
     {
+        ArgumentNullException.ThrowIfNull(writer);
+        return PadRows(size, layout, measure, new RowWriter<T>(writer, null), dropRemainder, parallelism);
+    }
+
+    /// <summary>The same for a writer that wants to know the element's index and epoch, or random numbers keyed by them.</summary>
+    /// <inheritdoc cref="PaddedBatch(int, BatchLayout, BatchMeasure{T}, BatchWriter{T}, bool, Parallelism)"/>
+    public Dataset<TensorBatch> PaddedBatch(int size, BatchLayout layout, BatchMeasure<T> measure, ContextBatchWriter<T> writer, bool dropRemainder = false, Parallelism parallelism = default)
+    {
+        ArgumentNullException.ThrowIfNull(writer);
+        return PadRows(size, layout, measure, new RowWriter<T>(null, writer), dropRemainder, parallelism);
+    }
+
+    private AssembledDataset<T> PadRows(int size, BatchLayout layout, BatchMeasure<T> measure, RowWriter<T> writer, bool dropRemainder, Parallelism parallelism)
+    {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(size);
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(measure);
-        ArgumentNullException.ThrowIfNull(writer);
-        RowAssembly<T> assembly = new("PaddedBatch", layout, measure, new RowWriter<T>(writer, null));
+        RowAssembly<T> assembly = new("PaddedBatch", layout, measure, writer);
         return new AssembledDataset<T>(new GatherDataset<T>(this, size, dropRemainder), assembly, parallelism);
     }
 }

@@ -27,7 +27,8 @@ internal sealed class RepeatDataset<T>(Dataset<T> input, long epochCount) : Data
 internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, long epochCount) : ElementStream<T>
 {
     private ElementStream<T>? _stream;
-    private long _epoch, _startEpoch;
+    // Elements of the open epoch since it was opened or gone on with.
+    private long _epoch, _startEpoch, _inEpoch;
     private bool _isEpochEmpty = true, _isRestored, _isStartEpochEmpty = true;
     private bool? _isSeekable;
 
@@ -58,6 +59,8 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
         {
             context.Cancellation.ThrowIfCancellationRequested();
             _stream ??= OpenEpoch(_epoch);
+            // An element that fails counts as one.
+            _inEpoch++;
             if (_stream.TryNext(out element))
             {
                 _isEpochEmpty = false;
@@ -69,6 +72,22 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
         return false;
     }
 
+    public override int TakeMany(Span<T> destination)
+    {
+        if (!IsSeekable) return base.TakeMany(destination);
+        int taken = 0;
+        while (taken < destination.Length && _epoch < epochCount)
+        {
+            context.Cancellation.ThrowIfCancellationRequested();
+            _stream ??= OpenEpoch(_epoch);
+            // No more than the epoch has: so that it is known how many were passed over if one fails.
+            int asked = (int)Math.Min(destination.Length - taken, _stream.Extent - _inEpoch);
+            if (asked > 0) taken += TakeHere(destination, taken, asked);
+            else if (!TryEndEpoch()) break;
+        }
+        return taken;
+    }
+
     public override long Skip(long count)
     {
         long skipped = 0;
@@ -78,12 +97,29 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
             _stream ??= OpenEpoch(_epoch);
             long here = _stream.Skip(count - skipped);
             skipped += here;
+            _inEpoch += here;
             if (here > 0) _isEpochEmpty = false;
             if (skipped == count) break;
             if (!TryEndEpoch()) break;
             if (IsSeekable) skipped += SkipWholeEpochs(count - skipped);
         }
         return skipped;
+    }
+
+    private int TakeHere(Span<T> destination, int taken, int asked)
+    {
+        _inEpoch += asked;
+        _isEpochEmpty = false;
+        try
+        {
+            return _stream!.TakeMany(destination.Slice(taken, asked));
+        }
+        catch (Exception e)
+        {
+            foreach (ref T element in destination[..taken]) Ownership<T>.Release(element);
+            if (e is not OperationCanceledException) PassOver(destination.Length - taken - asked);
+            throw;
+        }
     }
 
     private long SkipWholeEpochs(long count)
@@ -180,6 +216,7 @@ internal sealed class RepeatStream<T>(Dataset<T> input, StreamContext context, l
         _stream!.Dispose();
         _stream = null;
         _isEpochEmpty = true;
+        _inEpoch = 0;
         _epoch++;
         return _epoch < epochCount;
     }

@@ -51,6 +51,15 @@ internal sealed class TakeStream<T>(ElementStream<T> input, long count) : UnaryS
         return false;
     }
 
+    public override int TakeMany(Span<T> destination)
+    {
+        int asked = (int)Math.Min(destination.Length, count - _taken);
+        _taken += asked;
+        int taken = Input.TakeMany(destination[..asked]);
+        _taken += taken - asked;
+        return taken;
+    }
+
     public override long Skip(long elements)
     {
         long skipped = Input.Skip(Math.Min(elements, count - _taken));
@@ -101,6 +110,8 @@ internal sealed class SkipStream<T>(ElementStream<T> input, long count) : UnaryS
 
     // Elements still to be passed over.
     private long _ahead = count;
+
+    public override int TakeMany(Span<T> destination) => _ahead == 0 ? Input.TakeMany(destination) : base.TakeMany(destination);
 
     public override bool TryNext([MaybeNullWhen(false)] out T element)
     {

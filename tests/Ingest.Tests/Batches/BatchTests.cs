@@ -1,3 +1,4 @@
+using CsCheck;
 using DistTrain.Ingest;
 using Xunit;
 
@@ -96,6 +97,16 @@ public sealed class BatchTests : IDisposable
     }
 
     [Fact]
+    public void Taking_many_elements_at_a_time_gives_what_taking_them_one_by_one_does() =>
+        Gen.Select(Gen.Int[0, 12], Gen.Int[1, 7], Gen.Long[0, 4], Gen.Int[0, 20], Gen.Int[0, 9], Gen.Bool).Sample((count, size, epochs, take, skip, fails) =>
+        {
+            // Elements by number, some of which can't be read.
+            Dataset<long> numbers = Dataset.Range(count).Map(n => fails && n % 5 == 3 ? throw new FormatException() : n).GlobalShuffle(3);
+            Dataset<long> many = numbers.Repeat(epochs).Take(take).Skip(skip), oneByOne = many.Statistics(new StreamStatistics());
+            return Run(many.Batch(size).IgnoreErrors()).SequenceEqual(Run(oneByOne.Batch(size).IgnoreErrors()));
+        }, iter: 500, threads: 1);
+
+    [Fact]
     public void A_batch_that_failed_counts_when_a_position_is_restored() => CheckpointChecker.Check(
         () => Dataset.FromEnumerable(Dataset.Range(40).ToArray()).Map(n => n % 10 == 7 ? throw new FormatException() : n).Batch(4).Prefetch(2).IgnoreErrors(), Show);
 
@@ -179,6 +190,10 @@ public sealed class BatchTests : IDisposable
         Assert.InRange(each, 1, 200);
         Assert.Equal(1, _memory.AllocationCount);
     }
+
+    [Fact]
+    public void A_batch_of_more_than_one_piece_of_memory_holds_is_refused() =>
+        Assert.Contains("make batches smaller", Assert.Throws<BatchMemoryException>(() => Run(Dataset.Range(3).Batch(1 << 30))).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Sizes_below_one_are_refused() => Assert.Throws<ArgumentOutOfRangeException>(() => Dataset.Range(4).Batch(0));

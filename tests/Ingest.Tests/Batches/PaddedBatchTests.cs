@@ -87,6 +87,19 @@ public sealed class PaddedBatchTests : IDisposable
     }
 
     [Fact]
+    public void A_writer_gets_the_random_numbers_of_its_element()
+    {
+        using DatasetIterator<TensorBatch> run = Dataset.FromList(s_sentences).GlobalShuffle(4).PaddedBatch(5, s_layout, (tokens, extents) => extents.Set("tokens", tokens.Length),
+            (tokens, row, context) => row.Span<int>("tokens").Fill(context.Random(3).Next(1000))).Iterate(Options);
+        Assert.True(run.TryNext(out TensorBatch? batch));
+        using (batch)
+        {
+            int[] expected = [.. s_sentences.Select((tokens, i) => (tokens, i)).Where(s => s.tokens.Length > 0).Select(s => new ElementRandom(3, 0, s.i).Next(1000))];
+            Assert.Equal(expected.Order(), batch["tokens"].As<int>().ToArray().Where(n => n >= 0).Distinct().Order());
+        }
+    }
+
+    [Fact]
     public void Saved_positions_go_on_exactly()
     {
         CheckpointChecker.Check(() => Sentences(s_layout, 2, 0), Show);
