@@ -95,6 +95,28 @@ public sealed class TrainerTests() : OperationTests(TestDevice.Vector128)
             new() { EpochCount = 2, FirstStep = first, StepLimit = limit, Seed = 3, Schedule = LearningRateSchedule.Cosine(0.1f, 6) };
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Data_go_on_from_a_saved_position_with_or_without_an_index(bool hasIndex)
+    {
+        Dataset<ImageSample> samples = Dataset.FromImages(s_images);
+        // Held in a buffer where there is no index: what only a saved position can bring back.
+        samples = hasIndex ? samples.GlobalShuffle(1) : samples.Filter(_ => true).Shuffle(30, 1);
+        BatchLayout layout = BatchLayout.Empty.With("image", ElementType.Float32, 1, 4, 4).With("label", ElementType.Int32);
+        DatasetBatchSource source = new(samples.Batch(20, layout, (sample, row) =>
+        {
+            row.Write(0, sample.Pixels.Span, new InputScale(255));
+            row.Write(1, sample.Label);
+        }).AssertCardinality(3), 50);
+        byte[]? position = null;
+        List<float> whole = Losses(source, 0, 7, null, trainer => position = trainer.DataPosition!.ToBytes().ToArray());
+
+        List<float> parted = Losses(source, 4, 7, IteratorState.FromBytes(position), null);
+
+        Assert.Equal(whole[4..], parted);
+    }
+
     [Fact]
     public void Cancelling_ends_training_between_two_steps()
     {
@@ -142,6 +164,29 @@ public sealed class TrainerTests() : OperationTests(TestDevice.Vector128)
         Assert.Equal(1.0 / 3, result.Confusion.Precision(0), 12);
         double Loss(double a, double b, int label) => Math.Log(Math.Exp(a) + Math.Exp(b) + Math.Exp(0.5)) - ((double[])[a, b, 0.5])[label];
         Assert.Equal((Loss(1, 0, 0) + Loss(0, 1, 1) + Loss(0, 0, 2) + Loss(1, 1, 1) + Loss(1, 0, 2)) / 5, result.Loss, 5);
+    }
+
+    // Of a model that learns nothing: losses tell the batches apart.
+    private List<float> Losses(DatasetBatchSource source, long first, long limit, IteratorState? position, Action<Trainer>? behindFourth)
+    {
+        using Mlp model = new(16, 3);
+        model.Initialize(Stream, 1);
+        using Sgd optimizer = new(model.Parameters());
+        List<float> losses = [];
+        using Trainer trainer = new(model, optimizer, new TrainerOptions
+        {
+            EpochCount = 3, FirstStep = first, StepLimit = limit, LogEvery = 1, DataPosition = position, Schedule = LearningRateSchedule.Constant(0),
+        });
+        trainer.Train(Stream, source, [new EventRecorder
+        {
+            AtStepEnd = metrics =>
+            {
+                losses.Add(metrics.Loss!.Value);
+                if (metrics.Step == 3) behindFourth?.Invoke(trainer);
+            },
+        }]);
+        Assert.Null(trainer.DataPosition);
+        return losses;
     }
 
     private static ImageBatchSource Batches() => new(s_images, new ImageBatchOptions(20, Seed: 2));
