@@ -8,7 +8,7 @@ namespace DistTrain.Ingest;
 public sealed class StateReader
 {
     // Operators behind which ranks that have each taken as many elements have also come as far in the data.
-    private static readonly FrozenSet<string> s_inStep = FrozenSet.Create("Map", "Prefetch", "PrefetchTo", "Repeat", "Batch", "PaddedBatch", "Gather", "Statistics", "Zip", "SampleFrom", "Index");
+    private static readonly FrozenSet<string> s_inStep = FrozenSet.Create("Map", "Prefetch", "PrefetchTo", "Repeat", "Batch", "PaddedBatch", "Gather", "Statistics", "Zip", "SampleFrom", "PrefetchTo", "Index");
 
     private readonly ReadOnlyMemory<byte> _state;
     private int _at;
@@ -27,12 +27,21 @@ public sealed class StateReader
 
     /// <summary>Reads the beginning of an operator's part.</summary>
     /// <exception cref="DataFormatException">Another operator wrote here: the state belongs to another pipeline.</exception>
-    public void ReadOperator(string name)
+    public void ReadOperator(string name) => ReadOperator(name, s_inStep.Contains(name));
+
+    /// <summary>The same for an operator that says whether ranks stay in step behind it.</summary>
+    /// <param name="name">The operator.</param>
+    /// <param name="keepsRanksInStep">
+    /// Ranks that have each taken as many elements behind it have also taken as many before it: it makes one element of each, or of so many. Then a state can be gone on with by
+    /// another number of ranks. Operators of your own are taken not to.
+    /// </param>
+    /// <exception cref="DataFormatException">Another operator wrote here: the state belongs to another pipeline.</exception>
+    public void ReadOperator(string name, bool keepsRanksInStep)
     {
         int at = _at;
         string found = ReadString();
         if (found != name) throw Error(at, $"it was saved by the operator '{found}' where this pipeline has '{name}': it belongs to another pipeline");
-        if (!s_inStep.Contains(name)) RequireSameRanks(name);
+        if (!keepsRanksInStep) RequireSameRanks(name);
     }
 
     /// <summary>What is read from here on can't be gone on from by another number of ranks, because of <paramref name="operatorName"/>.</summary>
