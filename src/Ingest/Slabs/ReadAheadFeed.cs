@@ -8,8 +8,14 @@ namespace DistTrain.Ingest;
 /// <param name="context">A context of this feed's own (<see cref="StreamContext.CreateStoppable"/>): cancelled and disposed with it.</param>
 internal sealed class ReadAheadFeed(SlabFeed input, string name, StreamContext context) : SlabFeed
 {
-    // Pieces are parts of slabs (FileFeed); what matters is that neither side waits for the other to have the processor.
+    // Pieces ready at most. Each side is woken when half of them are there or free: waking a thread costs as much as reading a piece from the page cache.
     private const int Capacity = 8;
+
+    // That is how long the consumer waits for half of them before it takes what there is.
+    private const int PatienceMilliseconds = 1;
+
+    // And before it sleeps it looks again for as long as being woken would cost: a file in the page cache gives its next piece by then.
+    private static readonly long s_spinTicks = Environment.ProcessorCount > 1 ? Stopwatch.Frequency / 20_000 : 0;
 
     private readonly object _lock = new();
     private readonly SlabPiece[] _ring = new SlabPiece[Capacity];
@@ -17,7 +23,7 @@ internal sealed class ReadAheadFeed(SlabFeed input, string name, StreamContext c
     private CancellationTokenRegistration _wake;
     private Exception? _failure;
     private long _head, _tail;
-    private bool _isEnded, _isDisposed;
+    private bool _isEnded, _isWaiting, _isPatient, _isDisposed;
 
     internal override int FileCount => input.FileCount;
 
@@ -30,6 +36,7 @@ internal sealed class ReadAheadFeed(SlabFeed input, string name, StreamContext c
     internal override bool TryNext(out SlabPiece piece)
     {
         if (_thread is null) Start();
+        if (Volatile.Read(ref _tail) == _head) Spin();
         lock (_lock)
         {
             if (_head == _tail && !_isEnded) WaitForPiece();
@@ -76,15 +83,29 @@ internal sealed class ReadAheadFeed(SlabFeed input, string name, StreamContext c
         lock (_lock) Monitor.PulseAll(_lock);
     }
 
+    private void Spin()
+    {
+        long began = Stopwatch.GetTimestamp(), now = began;
+        while (Volatile.Read(ref _tail) == _head && !Volatile.Read(ref _isEnded) && now - began < s_spinTicks)
+        {
+            Thread.SpinWait(10);
+            now = Stopwatch.GetTimestamp();
+        }
+        WaitClock.Add(now - began);
+    }
+
     // Under the lock.
     private void WaitForPiece()
     {
         long began = Stopwatch.GetTimestamp();
+        _isWaiting = _isPatient = true;
         while (_head == _tail && !_isEnded)
         {
             context.Cancellation.ThrowIfCancellationRequested();
-            Monitor.Wait(_lock);
+            if (_isPatient) _isPatient = Monitor.Wait(_lock, PatienceMilliseconds);
+            else Monitor.Wait(_lock);
         }
+        _isWaiting = false;
         WaitClock.Add(Stopwatch.GetTimestamp() - began);
     }
 
@@ -120,7 +141,7 @@ internal sealed class ReadAheadFeed(SlabFeed input, string name, StreamContext c
         lock (_lock)
         {
             _ring[_tail++ % Capacity] = piece;
-            if (_tail - _head == 1) Monitor.PulseAll(_lock);
+            if (_isWaiting && (!_isPatient || piece.IsEnd || _tail - _head >= Capacity / 2)) Monitor.PulseAll(_lock);
         }
     }
 }
