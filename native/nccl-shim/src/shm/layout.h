@@ -48,8 +48,9 @@ typedef struct shm_rank {
     _Alignas(SHM_LINE) _Atomic int32_t pid;
     _Atomic uint64_t start_time; /* field 22 of /proc/pid/stat: tells a process from a later one with its number */
     _Atomic uint64_t pid_namespace; /* 0: not said yet */
-    _Atomic uint32_t joined, left;
-    _Atomic uint64_t cpus[SHM_CPU_WORDS];
+    _Atomic uint32_t left;
+    _Atomic uint64_t cpus[SHM_CPU_WORDS]; /* that its affinity allows */
+    _Atomic int32_t quota;                /* cores' worth of time that its control group allows, 0: no limit */
     _Alignas(SHM_LINE) _Atomic uint64_t records; /* written so far */
     shm_record record[DT_FLIGHT_RECORDS];
 } shm_rank;

@@ -1,9 +1,7 @@
 /* The shm transport put together. */
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm.h"
@@ -27,30 +25,6 @@ dt_status shm_collective(dt_comm *comm, const dt_call *call) {
     return status;
 }
 
-/* What others have to know of this rank. */
-static void introduce(shm *self) {
-    char state;
-    cpu_set_t cores;
-    struct stat namespace;
-    atomic_store(&self->own->pid_namespace, stat("/proc/self/ns/pid", &namespace) == 0 ? (uint64_t)namespace.st_ino : 0);
-    atomic_store(&self->own->start_time, process_start_time(getpid(), &state));
-    if (sched_getaffinity(0, sizeof cores, &cores) == 0)
-        for (int cpu = 0; cpu < SHM_CPU_WORDS * 64 && cpu < CPU_SETSIZE; cpu++)
-            if (CPU_ISSET(cpu, &cores)) atomic_fetch_or(&self->own->cpus[cpu / 64], 1ull << (cpu % 64));
-    atomic_store(&self->own->joined, 1);
-}
-
-/* Under a launcher that binds processes each rank sees few cores: what counts is what all have together. */
-static int32_t cores_of_all(shm *self) {
-    int32_t cores = 0;
-    for (int word = 0; word < SHM_CPU_WORDS; word++) {
-        uint64_t mask = 0;
-        for (int32_t rank = 0; rank < self->comm.world_size; rank++) mask |= atomic_load(&self->ranks[rank].cpus[word]);
-        cores += __builtin_popcountll(mask);
-    }
-    return cores > 0 ? cores : 1;
-}
-
 static dt_status start(shm *self, char *text, size_t text_bytes) {
     int32_t world = self->comm.world_size;
     self->own = &self->ranks[self->comm.rank];
@@ -58,7 +32,7 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
     if (!self->ends) return DT_OUT_OF_MEMORY;
     char *slots = shm_slot(self, self->comm.rank, 0);
     if (!self->same_process || self->comm.rank == 0) shm_populate(slots, 2 * self->layout.slot_bytes);
-    introduce(self);
+    shm_introduce(self);
     self->fenced = true;
     if (!shm_can_order_from_afar()) atomic_store(&self->control->fenced, 1);
     dt_status status = shm_watch(self, text, text_bytes);
@@ -68,7 +42,7 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
         snprintf(text, text_bytes, "%s", atomic_load(&self->control->failure.state) == SHM_FAILED ? self->control->failure.text : dt_status_text(status));
         return status;
     }
-    self->cores = cores_of_all(self);
+    self->cores = shm_cores_of_all(self);
     self->oversubscribed = world > self->cores && !(self->comm.flags & DT_ALWAYS_SPIN);
     self->fenced = self->oversubscribed || atomic_load(&self->control->fenced); /* sleepers are many there, and locked stores not what takes time */
     self->small_bytes = self->oversubscribed ? CROWDED_SMALL_BYTES : SMALL_BYTES;

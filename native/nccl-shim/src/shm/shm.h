@@ -143,6 +143,10 @@ dt_status shm_watch(shm *self, char *text, size_t text_bytes);
 void shm_stop_watching(shm *self);
 uint64_t process_start_time(int32_t pid, char *state);
 
+/* ---- cores.c ---- */
+void shm_introduce(shm *self); /* what others have to know of this rank */
+int32_t shm_cores_of_all(shm *self);
+
 /* ---- transport ---- */
 extern const dt_transport shm_transport;
 dt_status shm_join(const dt_options *options, int listener, shm *parent, dt_comm **comm, char *text, size_t text_bytes);
