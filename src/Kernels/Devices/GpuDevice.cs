@@ -133,18 +133,7 @@ public sealed unsafe class GpuDevice : ComputeDevice
         if (destination.ByteCount > 0) View<byte>(destination).CopyFromCPUUnsafeAsync(Native(stream), ref *(byte*)source, destination.ByteCount);
     }
 
-    internal override IDisposable? LockPages(nint address, long byteCount)
-    {
-        if (Kind != DeviceKind.Cuda) return null;
-        try
-        {
-            return Accelerator.CreatePageLockFromPinned<byte>(address, byteCount);
-        }
-        catch (AcceleratorException failure)
-        {
-            throw new DeviceException($"{Name} can't lock {byteCount:N0} bytes of host memory: {failure.Message}", failure);
-        }
-    }
+    internal override IDisposable? LockPages(nint address, long byteCount) => Accelerator is CudaAccelerator cuda ? CudaPageLock.TryCreate(Name, cuda, address, byteCount) : null;
 
     internal override void CopyToHost(ExecutionStream stream, Tensor source, void* destination)
     {
