@@ -19,6 +19,26 @@ internal abstract class SlabFeed : IDisposable
     /// <exception cref="OperationCanceledException">The pipeline was stopped.</exception>
     internal abstract bool TryNext(out SlabPiece piece);
 
+    /// <summary>
+    /// Whether, as things stand, one thread may take the next piece while another still reads its own: see <see cref="TryClaim"/>.
+    /// </summary>
+    internal virtual bool CanShare => false;
+
+    /// <summary>
+    /// Takes the next piece as a claim: <see cref="Fill"/> then brings its bytes, on any thread and beside others. One claim at a time; what can't be shared is read here.
+    /// </summary>
+    /// <returns>False behind the last source.</returns>
+    internal virtual bool TryClaim(out SlabClaim claim)
+    {
+        bool isThere = TryNext(out SlabPiece piece);
+        claim = new SlabClaim(piece, null, 0);
+        return isThere;
+    }
+
+    /// <summary>Makes good a claim; blocks. An error is told by the piece; further pieces of that source may follow and mean nothing.</summary>
+    /// <exception cref="OperationCanceledException">The pipeline was stopped; the claim is void.</exception>
+    internal virtual SlabPiece Fill(in SlabClaim claim) => claim.Piece;
+
     /// <summary>The rest of a source is not wanted; its last piece comes all the same. May be called at any time, also when it has ended.</summary>
     internal abstract void SkipRest(int file);
 

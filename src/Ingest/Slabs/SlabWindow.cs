@@ -53,7 +53,14 @@ internal sealed class SlabWindow(SlabFeed feed, SlabPool pool) : IDisposable
     internal bool TryOpenNext()
     {
         Close();
-        if (!feed.TryNext(out SlabPiece piece)) return false;
+        SlabPiece piece;
+        do
+        {
+            if (!feed.TryNext(out piece)) return false;
+            if (piece.File == File) piece.Release();
+        }
+        // Behind an error a source's pieces may still come.
+        while (piece.File == File);
         File = piece.File;
         Adopt(piece);
         return true;
