@@ -52,8 +52,8 @@ public struct ElementRandom
     /// <summary>Normal with mean 0 and standard deviation 1 (G. Box, M. Muller, 1958; one of the pair is thrown away to keep the state one number).</summary>
     public float NextNormal()
     {
-        double radius = Math.Sqrt(-2 * Math.Log(1 - NextDouble()));
-        return (float)(radius * Math.Cos(2 * Math.PI * NextDouble()));
+        double radius = Math.Sqrt(-2 * PlainMath.Log(1 - NextDouble()));
+        return (float)(radius * PlainMath.SinCosOfDegrees(360 * NextDouble()).Cosine);
     }
 
     internal static ulong Mix(ulong value)

@@ -2,8 +2,8 @@ namespace DistTrain.Ingest;
 
 /// <summary>
 /// Sine, cosine, exponential and logarithm by additions, multiplications and divisions alone, whose results IEEE 754 fixes: the same bits on every
-/// machine, which the C library's functions behind <see cref="Math"/> don't promise. Relative errors below 1e-14; made for parameters, not for
-/// pixels.
+/// machine, which the C library's functions behind <see cref="Math"/> don't promise. Relative errors below 1e-14; made for parameters and noise, not
+/// for pixels.
 /// </summary>
 internal static class PlainMath
 {
