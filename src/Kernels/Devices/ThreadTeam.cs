@@ -78,6 +78,8 @@ internal sealed unsafe class ThreadTeam : IDisposable
     /// <summary>Ends the workers after their current items and waits for them; jobs run in the caller's thread from then on. Safe to call twice.</summary>
     public void Dispose()
     {
+        // A job under way in another thread wakes workers: they must be there until all of them were woken.
+        using Lock.Scope noJob = _callerLock.EnterScope();
         if (_stopping) return;
         _stopping = true;
         foreach (Worker worker in _workers) worker.Stop();
