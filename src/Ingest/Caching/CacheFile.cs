@@ -31,7 +31,7 @@ internal static class CacheFile
     internal static long ReadCount<T>(string path)
     {
         // The run that reads the file has a feed and slabs; a header is a few bytes.
-        using DatasetIterator<Record> records = Dataset.FromTFRecord(path, new TFRecordOptions { ReadAhead = false }).Iterate();
+        using DatasetIterator<Record> records = Records(path, readAhead: false).Iterate();
         if (!records.TryNext(out Record header)) throw new DataFormatException(path, 0, "the file is empty, expected cached elements: delete it, and it is written anew");
         using (header)
         {
@@ -39,7 +39,12 @@ internal static class CacheFile
             if (bytes.Length < TypeAt || !bytes.StartsWith(Magic)) throw new DataFormatException(path, 0, "the file does not begin as a cache does: give Cache another path, or delete it");
             string type = Encoding.UTF8.GetString(bytes[TypeAt..]);
             if (type != typeof(T).ToString()) throw new DataFormatException(path, 0, $"the file holds cached elements of type {type}, this dataset has {typeof(T)}: give Cache another path, or delete it");
-            return BinaryPrimitives.ReadInt64LittleEndian(bytes[Magic.Length..]);
+            long count = BinaryPrimitives.ReadInt64LittleEndian(bytes[Magic.Length..]);
+            return count >= 0 ? count : throw new DataFormatException(path, 0, $"the file says that it holds {count} cached elements: delete it, and it is written anew");
         }
     }
+
+    /// <summary>The records of a file: plain, whatever its name ends with.</summary>
+    internal static Dataset<Record> Records(string path, bool readAhead = true) =>
+        Dataset.FromTFRecord(path, new TFRecordOptions { ReadAhead = readAhead, Compression = DataCompression.None });
 }

@@ -20,9 +20,20 @@ internal sealed class FileCacheStore<T>(string path, ElementCodec<T> codec) : Ca
 
     internal override CachedPass<T> OpenPass(StreamContext context) => new Pass(path, Records(), context, codec, Count);
 
-    internal override IndexedReader<T>? OpenIndexed(StreamContext context) => Records() is { HasIndex: true } records ? new Reader(path, records.OpenIndexed(context), codec, Count) : null;
+    internal override IndexedReader<T>? OpenIndexed(StreamContext context) => Records() is { HasIndex: true } records ? OpenReader(records.OpenIndexed(context)) : null;
 
-    private Dataset<Record> Records() => Dataset.FromTFRecord(path);
+    private Reader OpenReader(IndexedReader<Record> records)
+    {
+        long found = records.Count - 1;
+        if (found == Count) return new Reader(path, records, codec, Count);
+        records.Dispose();
+        throw CutShort(path, found, Count);
+    }
+
+    private Dataset<Record> Records() => CacheFile.Records(path);
+
+    private static DataFormatException CutShort(string path, long found, long expected) =>
+        new(path, 0, $"the file holds {found} cached elements, its first record says {expected}: cut short; delete it, and it is written anew");
 
     private static (T Element, long Index) Decode(string path, Record record, ElementCodec<T> codec)
     {
@@ -47,7 +58,14 @@ internal sealed class FileCacheStore<T>(string path, ElementCodec<T> codec) : Ca
         {
             (_path, _codec) = (path, codec);
             _partialPath = $"{path}.{Environment.ProcessId}-{Guid.NewGuid():N}.partial";
-            _file = new FileStream(_partialPath, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 20);
+            try
+            {
+                _file = new FileStream(_partialPath, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 20);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw Unwritable(-1, e);
+            }
             _writer = new TFRecordWriter(_file);
             _writer.Write(CacheFile.Header<T>(0));
         }
@@ -58,19 +76,33 @@ internal sealed class FileCacheStore<T>(string path, ElementCodec<T> codec) : Ca
             BinaryPrimitives.WriteInt64LittleEndian(_buffer.GetSpan(CacheFile.IndexByteCount), index);
             _buffer.Advance(CacheFile.IndexByteCount);
             _codec.Write(_buffer, element);
-            _writer.Write(_buffer.WrittenSpan);
+            try
+            {
+                _writer.Write(_buffer.WrittenSpan);
+            }
+            catch (IOException e)
+            {
+                throw Unwritable(index, e);
+            }
             return true;
         }
 
         internal override void Complete()
         {
             long count = _writer.RecordCount - 1;
-            _file.Position = 0;
-            _writer.Write(CacheFile.Header<T>(count));
-            _file.Flush(flushToDisk: true);
-            _writer.Dispose();
-            // Whoever was first has the same elements.
-            File.Move(_partialPath, _path, overwrite: true);
+            try
+            {
+                _file.Position = 0;
+                _writer.Write(CacheFile.Header<T>(count));
+                _file.Flush(flushToDisk: true);
+                _writer.Dispose();
+                // Whoever was first has the same elements.
+                File.Move(_partialPath, _path, overwrite: true);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw Unwritable(-1, e);
+            }
             _isDone = true;
         }
 
@@ -78,8 +110,24 @@ internal sealed class FileCacheStore<T>(string path, ElementCodec<T> codec) : Ca
         {
             if (_isDone) return;
             _isDone = true;
-            _writer.Dispose();
-            File.Delete(_partialPath);
+            // Where the disk is full, what is still buffered can't be written now either.
+            Try(_writer.Dispose);
+            Try(() => File.Delete(_partialPath));
+        }
+
+        private IngestException Unwritable(long index, Exception cause) =>
+            new("Cache", index, new SourceLocation(_path), $"the cached elements can't be written: {cause.Message}", cause);
+
+        private static void Try(Action act)
+        {
+            try
+            {
+                act();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // What stays behind is named as what it is, and taken for no cache.
+            }
         }
     }
 
@@ -94,7 +142,7 @@ internal sealed class FileCacheStore<T>(string path, ElementCodec<T> codec) : Ca
             if (!Stream.TryNext(out Record record))
             {
                 if (_taken == count) return false;
-                throw new DataFormatException(path, 0, $"the file holds {_taken} cached elements, its first record says {count}: cut short; delete it, and it is written anew");
+                throw CutShort(path, _taken, count);
             }
             _taken++;
             (element, index) = Decode(path, record, codec);

@@ -1,3 +1,5 @@
+using System.Text.RegularExpressions;
+
 namespace DistTrain.Ingest.Tests;
 
 /// <summary>Caches in memory and in files: what they keep, when, and what they refuse.</summary>
@@ -120,6 +122,43 @@ public sealed class CacheTests : IDisposable
         Assert.Contains("the file holds 2 cached elements, its first record says 3: cut short", Assert.Throws<DataFormatException>(() => Dataset.Range(3).Cache(File).Count()).Message);
         using (TFRecordWriter writer = TFRecordWriter.Append(File + "2")) writer.Write([1, 2, 3]);
         Assert.Contains("does not begin as a cache does", Assert.Throws<DataFormatException>(() => Dataset.Range(3).Cache(File + "2").Count()).Message);
+    }
+
+    [Theory]
+    [InlineData("numbers.gz")]
+    [InlineData("numbers[1].zst")]
+    public void The_name_of_a_cache_says_nothing_about_its_content(string name)
+    {
+        Dataset<long> cached = Dataset.Range(3).Cache(_folder.File(name));
+        Assert.Equal([0L, 1, 2], cached);
+        Assert.Equal([0L, 1, 2], cached);
+        Assert.Equal([0L, 1, 2], cached.GlobalShuffle(1).Order());
+    }
+
+    [Fact]
+    public void A_cache_that_can_not_be_written_is_an_error_that_names_it()
+    {
+        string path = _folder.File("missing/cache");
+        Assert.Matches($@"^Cache \({Regex.Escape(path)}.*\): the cached elements can't be written", Assert.Throws<IngestException>(() => Dataset.Range(3).Cache(path).Count()).Message);
+        string folder = Directory.CreateDirectory(_folder.File("folder")).FullName;
+        Assert.Matches($@"^Cache \({Regex.Escape(folder)}.*\): the cached elements can't be written", Assert.Throws<IngestException>(() => Dataset.Range(3).Cache(folder).Count()).Message);
+        Assert.Empty(Directory.GetFiles(_folder.Path));
+    }
+
+    [Theory]
+    [InlineData(-1, "says that it holds -1")]
+    [InlineData(9, "holds 3 cached elements, its first record says 9")]
+    [InlineData(2, "holds 3 cached elements, its first record says 2")]
+    public void A_cache_that_says_another_number_than_it_holds_is_refused_in_order_and_by_number(long count, string problem)
+    {
+        using (TFRecordWriter writer = TFRecordWriter.Append(File))
+        {
+            writer.Write(CacheFile.Header<long>(count));
+            for (int i = 0; i < 3; i++) writer.Write(new byte[16]);
+        }
+        Dataset<long> cached = Dataset.Range(3).Cache(File);
+        Assert.Contains(problem, Assert.Throws<DataFormatException>(() => cached.GlobalShuffle(1).Count()).Message);
+        Assert.Contains(problem, Assert.Throws<DataFormatException>(() => cached.Count()).Message);
     }
 
     private Dataset<long> Cached(Dataset<long> input, bool isFile, string name = "") => isFile ? input.Cache(File + name) : input.Cache();
