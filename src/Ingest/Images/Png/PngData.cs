@@ -4,7 +4,7 @@ namespace DistTrain.Ingest;
 /// The data chunks of a PNG file, from the first on, as one stream of compressed bytes. The file stays where it is in memory while the stream is
 /// used.
 /// </summary>
-internal sealed unsafe class PngData : Stream
+internal sealed unsafe class PngData : ForwardStream
 {
     private byte* _encoded;
     private int _length, _next, _left, _position;
@@ -12,20 +12,6 @@ internal sealed unsafe class PngData : Stream
 
     /// <summary>Behind the last data chunk, once all are read.</summary>
     internal int End => _next;
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     /// <summary>Makes ready to read the chunks from <paramref name="first"/> on.</summary>
     internal void Open(byte* encoded, int length, int first, in SourceLocation source)
@@ -54,16 +40,4 @@ internal sealed unsafe class PngData : Stream
         _left -= count;
         return count;
     }
-
-    public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 }
