@@ -46,6 +46,9 @@ public static partial class Dataset
 
     private static Record ReadFirstRow(string file, CsvOptions options, StreamContext context)
     {
+        // There is a row, so this is no empty file. Opening a pipe again takes what others should read, or waits for somebody who writes.
+        if (File.Exists(file) && new FileInfo(file).Length == 0)
+            throw new IngestException("FromCsv", -1, new SourceLocation(file), "it has no length (a pipe, a device?), and its first row is to be read again: copy it to a file first");
         FramedDataset<CsvFraming> rows = new("FromCsv", [file], new CsvFraming((byte)options.Separator, false, options.MaxRowByteCount), options.Compression, readAhead: false);
         using ElementStream<Record> stream = rows.Open(context);
         if (!stream.TryNext(out Record row)) throw new IngestException("FromCsv", -1, new SourceLocation(ByteSource.NameOf(file)), "the file is empty, expected a header");

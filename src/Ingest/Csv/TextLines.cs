@@ -26,6 +26,8 @@ internal static class TextLines
         if (source.File is null || !File.Exists(source.File)) return false;
         try
         {
+            // What has no length (a named pipe) can't be read again, and may block whoever opens it.
+            if (new FileInfo(source.File).Length <= source.Offset) return false;
             using SafeFileHandle file = File.OpenHandle(source.File, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
             if (IsCompressed(file)) return false;
             Mark start = new(source.File, RandomAccess.GetLength(file), File.GetLastWriteTimeUtc(file), 0, 1);

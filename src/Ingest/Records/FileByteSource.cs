@@ -11,6 +11,10 @@ public sealed class FileByteSource : IByteSource
     private readonly SafeFileHandle _file;
     private readonly long? _length;
 
+    // Of what can be read in order only: the runtime reads nothing of it by offset.
+    private readonly FileStream? _inOrder;
+    private long _position;
+
     /// <summary>Opens a file.</summary>
     /// <param name="path">The file.</param>
     /// <param name="options">How it will be read: <see cref="FileOptions.SequentialScan"/> or <see cref="FileOptions.RandomAccess"/>, told to the operating system.</param>
@@ -23,6 +27,7 @@ public sealed class FileByteSource : IByteSource
         try
         {
             _length = FindLength(_file);
+            if (_length is null) _inOrder = new FileStream(_file, FileAccess.Read, bufferSize: 0);
         }
         catch
         {
@@ -45,6 +50,7 @@ public sealed class FileByteSource : IByteSource
     {
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         cancellation.ThrowIfCancellationRequested();
+        if (_inOrder is not null) return ReadInOrder(_inOrder, offset, destination);
         if (_length is { } length && destination.Length > length - offset) destination = destination[..(int)Math.Max(0, length - offset)];
         if (destination.IsEmpty) return 0;
         int read = RandomAccess.Read(_file, destination, offset);
@@ -55,6 +61,18 @@ public sealed class FileByteSource : IByteSource
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
+
+    private int ReadInOrder(FileStream stream, long offset, Span<byte> destination)
+    {
+        lock (stream)
+        {
+            if (offset != _position)
+                throw new IOException($"it has no length (a pipe, a device?) and can be read once only, in order: byte {offset:N0} is wanted, {_position:N0} comes next");
+            int read = stream.Read(destination);
+            _position += read;
+            return read;
+        }
+    }
 
     private static long? FindLength(SafeFileHandle file)
     {

@@ -181,6 +181,16 @@ public sealed class FromCsvTests : IDisposable
     }
 
     [Fact]
+    public async Task A_pipe_whose_first_row_would_have_to_be_read_twice_is_refused()
+    {
+        using NamedPipe pipe = await NamedPipe.CreateAsync(_folder.File("pipe"), "a,b\n1,2\n");
+        IngestException error = await NamedPipe.Finish(() => Assert.Throws<IngestException>(() => Dataset.FromCsv(pipe.Path, (in CsvRow row) => row.GetInt32(0)).Count()));
+        Assert.EndsWith("copy it to a file first", error.Message);
+        // Nor is it opened to count lines: nobody writes any more.
+        Assert.Equal("record 2", await NamedPipe.Finish(() => TextLines.Describe(new SourceLocation(pipe.Path, 5, 2))));
+    }
+
+    [Fact]
     public void Any_table_survives_writing_and_reading() =>
         Gen.Select(Gen.String[Gen.Char["ab,\"\n\rä"], 0, 20].Array[3].List[1, 20], Gen.Bool).Sample((rows, crlf) =>
         {
