@@ -19,6 +19,9 @@ internal sealed class RecordIndexFile
     private const uint Version = 1;
     private const int HeaderByteCount = 48, CrcAt = 40, FormatByteCount = 8;
 
+    // Spans of bytes end at 2^31: an index of more than 2^28 records is longer. Also what is still in the cache when it has been checksummed.
+    private const int PieceCount = 1 << 14;
+
     private readonly ulong _format;
     private readonly long _dataLength, _dataTime;
     private readonly string[] _paths;
@@ -94,19 +97,27 @@ internal sealed class RecordIndexFile
     {
         byte[] header = new byte[HeaderByteCount];
         FillHeader(header, index.Count);
-        ReadOnlySpan<byte> offsets = MemoryMarshal.AsBytes(index.Offsets);
-        long[]? swapped = null;
-        if (!BitConverter.IsLittleEndian)
-        {
-            swapped = new long[index.Offsets.Length];
-            BinaryPrimitives.ReverseEndianness(index.Offsets, swapped);
-            offsets = MemoryMarshal.AsBytes(swapped.AsSpan());
-        }
-        BinaryPrimitives.WriteUInt32LittleEndian(header.AsSpan(CrcAt), Crc32C.Append(Crc32C.Compute(header.AsSpan(0, CrcAt)), offsets));
+        uint crc = Crc32C.Compute(header.AsSpan(0, CrcAt));
         using FileStream file = new(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16);
+        file.Position = HeaderByteCount;
+        for (ReadOnlySpan<long> left = index.Offsets; !left.IsEmpty; left = left[Math.Min(left.Length, PieceCount)..])
+        {
+            ReadOnlySpan<byte> piece = AsLittleEndian(left[..Math.Min(left.Length, PieceCount)]);
+            crc = Crc32C.Append(crc, piece);
+            file.Write(piece);
+        }
+        BinaryPrimitives.WriteUInt32LittleEndian(header.AsSpan(CrcAt), crc);
+        file.Position = 0;
         file.Write(header);
-        file.Write(offsets);
         file.Flush(flushToDisk: true);
+    }
+
+    private static ReadOnlySpan<byte> AsLittleEndian(ReadOnlySpan<long> offsets)
+    {
+        if (BitConverter.IsLittleEndian) return MemoryMarshal.AsBytes(offsets);
+        long[] swapped = new long[offsets.Length];
+        BinaryPrimitives.ReverseEndianness(offsets, swapped);
+        return MemoryMarshal.AsBytes(swapped.AsSpan());
     }
 
     private void FillHeader(Span<byte> header, long count)
@@ -128,11 +139,16 @@ internal sealed class RecordIndexFile
         if (!TryRead(file, header, 0)) return null;
         long count = BinaryPrimitives.ReadInt64LittleEndian(header.AsSpan(32));
         FillHeader(expected, count);
-        if (!header.AsSpan(0, CrcAt).SequenceEqual(expected.AsSpan(0, CrcAt)) || count < 0 || count >= Array.MaxLength || length != HeaderByteCount + (8 * (count + 1))) return null;
+        if (!header.AsSpan(0, CrcAt).SequenceEqual(expected.AsSpan(0, CrcAt)) || count < 0 || count >= Array.MaxLength || length != HeaderByteCount + (sizeof(long) * (count + 1))) return null;
         long[] offsets = new long[count + 1];
-        Span<byte> bytes = MemoryMarshal.AsBytes(offsets.AsSpan());
-        if (!TryRead(file, bytes, HeaderByteCount)) return null;
-        if (Crc32C.Append(Crc32C.Compute(header.AsSpan(0, CrcAt)), bytes) != BinaryPrimitives.ReadUInt32LittleEndian(header.AsSpan(CrcAt))) return null;
+        uint crc = Crc32C.Compute(header.AsSpan(0, CrcAt));
+        for (int i = 0; i < offsets.Length; i += PieceCount)
+        {
+            Span<byte> piece = MemoryMarshal.AsBytes(offsets.AsSpan(i, Math.Min(PieceCount, offsets.Length - i)));
+            if (!TryRead(file, piece, HeaderByteCount + (sizeof(long) * (long)i))) return null;
+            crc = Crc32C.Append(crc, piece);
+        }
+        if (crc != BinaryPrimitives.ReadUInt32LittleEndian(header.AsSpan(CrcAt))) return null;
         if (!BitConverter.IsLittleEndian) BinaryPrimitives.ReverseEndianness(offsets, offsets);
         for (int i = 1; i < offsets.Length; i++)
             if (offsets[i] <= offsets[i - 1]) return null;

@@ -6,6 +6,8 @@ internal delegate RecordIndex RecordIndexer(FileByteSource source, long length, 
 /// <summary>The indices of a list of files, loaded or made when they are first needed and kept as long as the files stay as they are. Thread-safe.</summary>
 internal sealed class RecordIndexSet(FileFeedOptions files, RecordIndexer indexer)
 {
+    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(50);
+
     private readonly Lock _lock = new();
     private readonly Entry?[] _entries = new Entry?[files.Locations.Count];
 
@@ -19,12 +21,23 @@ internal sealed class RecordIndexSet(FileFeedOptions files, RecordIndexer indexe
     /// <exception cref="IngestException">A file is not there, or has no length, or is compressed.</exception>
     internal RecordIndex[] Load(StreamContext context)
     {
-        lock (_lock)
+        Enter(context.Cancellation);
+        try
         {
             RecordIndex[] indices = new RecordIndex[files.Locations.Count];
             for (int i = 0; i < indices.Length; i++) indices[i] = Load(i, context).Index;
             return indices;
         }
+        finally
+        {
+            _lock.Exit();
+        }
+    }
+
+    // Another run may be reading a large file for its index: who is stopped meanwhile must not wait for that.
+    private void Enter(CancellationToken cancellation)
+    {
+        while (!_lock.TryEnter(s_look)) cancellation.ThrowIfCancellationRequested();
     }
 
     private Entry Load(int file, StreamContext context)
