@@ -16,6 +16,7 @@ public sealed class DataFormatException : Exception
     {
         File = source;
         Offset = offset;
+        Problem = problem;
     }
 
     /// <summary>The file, or what else names the stream.</summary>
@@ -23,4 +24,10 @@ public sealed class DataFormatException : Exception
 
     /// <summary>Bytes from the beginning; in compressed files, of the decompressed data.</summary>
     public long Offset { get; }
+
+    /// <summary>The message without the place.</summary>
+    internal string Problem { get; }
+
+    /// <summary>The same with the record that was being read, which who read the bytes did not know.</summary>
+    internal DataFormatException At(string operatorName, long record) => new(File, Offset, $"{operatorName}, record {record}: {Problem}", this);
 }

@@ -5,19 +5,22 @@ internal readonly struct CsvFraming(byte separator, bool hasHeader, int maxRowBy
 {
     private const byte LineFeed = (byte)'\n', CarriageReturn = (byte)'\r';
 
+    // A header and a row, blank lines before each, a byte order mark and what ends the two rows.
+    internal int MaxFrameByteCount => (int)Math.Min(TFRecordOptions.LargestRecordByteCount, (4L * maxRowByteCount) + 7);
+
     public FrameStatus Read(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame)
     {
         int at = 0;
+        FrameStatus status;
         if (offset == 0)
         {
             if (window.Length < 4 && !isFinal) return frame.Need(4);
-            at = PassBlankLines(window, ByteOrderMark.LengthAt(window));
-            if (hasHeader && !TryPassRow(window, isFinal, ref at, ref frame, out FrameStatus status)) return status;
+            at = ByteOrderMark.LengthAt(window);
+            if (hasHeader && !(TryPassBlankLines(window, isFinal, ref at, ref frame, out status) && TryPassRow(window, isFinal, ref at, ref frame, out status))) return status;
         }
-        at = PassBlankLines(window, at);
-        if (at == window.Length) return isFinal ? FrameStatus.End : frame.Need(at + 1L);
+        if (!TryPassBlankLines(window, isFinal, ref at, ref frame, out status)) return status;
         int start = at;
-        return TryPassRow(window, isFinal, ref at, ref frame, out FrameStatus failed) ? frame.Set(start, LengthOf(window[start..at]), at, start) : failed;
+        return TryPassRow(window, isFinal, ref at, ref frame, out status) ? frame.Set(start, LengthOf(window[start..at]), at, start) : status;
     }
 
     public FrameStatus Measure(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame) => Read(window, offset, isFinal, ref frame);
@@ -30,18 +33,17 @@ internal readonly struct CsvFraming(byte separator, bool hasHeader, int maxRowBy
         status = FrameStatus.Complete;
         // What lies beyond the limit and its line end is not looked at, so that the answer does not hang on how much happens to be there.
         int reach = (int)Math.Min(window.Length - at, maxRowByteCount + 2L);
-        bool isCut = reach < window.Length - at;
-        if (CsvSplitter.TryFindRow(window.Slice(at, reach), separator, isFinal && !isCut, out int length, out int consumed, out int problemAt) && length <= maxRowByteCount)
+        if (CsvSplitter.TryFindRow(window.Slice(at, reach), separator, isFinal && reach <= maxRowByteCount + 1L, out int length, out int consumed, out int problemAt) && length <= maxRowByteCount)
         {
             at += consumed;
             return true;
         }
-        if (problemAt >= 0)
+        if (problemAt >= 0 && problemAt <= maxRowByteCount)
         {
             // The next line is the best guess at where the next row begins.
             status = frame.DamageUntil(Describe(window[at..], problemAt), at + problemAt, LineFeed);
         }
-        else if (length > maxRowByteCount || reach > maxRowByteCount + 1L)
+        else if (problemAt >= 0 || length > maxRowByteCount || reach > maxRowByteCount + 1L)
         {
             status = frame.Damage($"a row of more than {maxRowByteCount:N0} bytes: a quote that is never closed, or raise MaxRowByteCount", at, 0);
         }
@@ -63,6 +65,17 @@ internal readonly struct CsvFraming(byte separator, bool hasHeader, int maxRowBy
         int length = row.Length;
         if (row[length - 1] == LineFeed) length--;
         return length > 0 && row[length - 1] == CarriageReturn ? length - 1 : length;
+    }
+
+    // Not beyond the longest row: a file of line ends alone would be kept whole in memory.
+    private bool TryPassBlankLines(ReadOnlySpan<byte> window, bool isFinal, ref int at, ref RecordFrame frame, out FrameStatus status)
+    {
+        int start = at;
+        at = PassBlankLines(window, at);
+        status = at - start > maxRowByteCount ? frame.Damage($"more than {maxRowByteCount:N0} bytes of blank lines", start, 0)
+            : at < window.Length ? FrameStatus.Complete
+            : isFinal ? FrameStatus.End : frame.Need((2L * window.Length) + 1);
+        return status == FrameStatus.Complete;
     }
 
     private static int PassBlankLines(ReadOnlySpan<byte> window, int at)

@@ -17,7 +17,7 @@ public sealed record CsvOptions : RecordFileOptions
     /// <summary>Texts that stand for a missing value beside the empty field: "NA", say.</summary>
     public IReadOnlyList<string> MissingTexts { get; init; } = [];
 
-    /// <summary>A longer row is an error: what a quote that is never closed leads to. 16 MiB.</summary>
+    /// <summary>A longer row, or more blank lines before one, is an error, and the rest of the file is lost: what a quote that is never closed leads to. 16 MiB.</summary>
     public int MaxRowByteCount { get; init; } = 1 << 24;
 
     /// <summary>Threads that split rows and run the parser, which must be thread-safe then; the order of the rows stays. Inline by default.</summary>

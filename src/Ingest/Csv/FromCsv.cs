@@ -24,7 +24,7 @@ public static partial class Dataset
         ArgumentNullException.ThrowIfNull(parse);
         CsvOptions settings = (options ?? new CsvOptions()).Checked();
         CsvFraming framing = new((byte)settings.Separator, settings.HasHeader, settings.MaxRowByteCount);
-        RecordAccess<CsvFraming> access = new(RecordScan.Indexer(settings.IndexFormat, framing), framing, TFRecordOptions.LargestRecordByteCount);
+        RecordAccess<CsvFraming> access = new(RecordScan.Indexer(settings.IndexFormat, framing), framing, framing.MaxFrameByteCount);
         List<string> resolved = FileSearch.Resolve("FromCsv", files);
         FramedDataset<CsvFraming> rows = new("FromCsv", resolved, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
         Dictionary<string, string> locations = ByName(resolved);

@@ -35,7 +35,7 @@ public static partial class Dataset
         JsonLinesOptions settings = options ?? new JsonLinesOptions();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(settings.MaxLineByteCount);
         JsonLinesFraming framing = new(settings.MaxLineByteCount);
-        RecordAccess<JsonLinesFraming> access = new(RecordScan.Indexer("jsonl", framing), framing, TFRecordOptions.LargestRecordByteCount);
+        RecordAccess<JsonLinesFraming> access = new(RecordScan.Indexer("jsonl", framing), framing, framing.MaxFrameByteCount);
         List<string> resolved = FileSearch.Resolve("FromJsonLines", files);
         FramedDataset<JsonLinesFraming> lines = new("FromJsonLines", resolved, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
         return new ParsedDataset<T>(lines, (_, _) => new JsonLineFunction<T>(parse, settings.Reader), "FromJsonLines", settings.Parallelism);

@@ -5,12 +5,18 @@ internal readonly struct JsonLinesFraming(int maxLineByteCount) : IRecordFraming
 {
     private const byte LineFeed = (byte)'\n';
 
+    // White space, a line, a byte order mark and what ends the line.
+    internal int MaxFrameByteCount => (int)Math.Min(TFRecordOptions.LargestRecordByteCount, (2L * maxLineByteCount) + 4);
+
     public FrameStatus Read(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame)
     {
         if (offset == 0 && window.Length < 4 && !isFinal) return frame.Need(4);
         int at = offset == 0 ? ByteOrderMark.LengthAt(window) : 0;
         int first = window[at..].IndexOfAnyExcept(" \t\r\n"u8);
-        if (first < 0) return isFinal ? FrameStatus.End : frame.Need(window.Length + 1L);
+        // A file of line ends alone would be kept whole in memory.
+        if ((first < 0 ? window.Length - at : first) > maxLineByteCount)
+            return frame.Damage($"more than {maxLineByteCount:N0} bytes of white space: no JSON Lines file, or raise MaxLineByteCount", at, 0);
+        if (first < 0) return isFinal ? FrameStatus.End : frame.Need((2L * window.Length) + 1);
         at += first;
         int length = window[at..].IndexOf(LineFeed);
         if (length < 0 && !isFinal && window.Length - at <= maxLineByteCount) return frame.Need((2L * window.Length) + 1);

@@ -52,7 +52,7 @@ internal sealed class IndexedRecordReader<TFraming> : IndexedReader<Record> wher
         long number = position - _firsts[file], offset = index.OffsetOf(number), end = index.OffsetOf(number + 1);
         bool isWhole = end - offset <= _maxFrameByteCount;
         int length = (int)(isWhole ? end - offset : Math.Min(end - offset, StartByteCount));
-        Slab slab = Load(file, offset, length, out int start);
+        Slab slab = Load(file, offset, length, number, out int start);
         try
         {
             return Frame(slab, start, length, isWhole, new SourceLocation(_files[file], offset, number));
@@ -108,6 +108,18 @@ internal sealed class IndexedRecordReader<TFraming> : IndexedReader<Record> wher
             : !isWhole ? $"it has more than the {_maxFrameByteCount:N0} bytes that are accepted, header included; raise the limit if the file is trusted"
             : "it does not end where the file's index says: the file was changed; delete the index (.dtindex) if the file has kept its time and length";
         throw new DataFormatException(place.File!, place.Offset + (status == FrameStatus.Damaged ? frame.ProblemStart : 0), $"{_name}, record {place.Record}: {problem}");
+    }
+
+    private Slab Load(int file, long offset, int length, long number, out int start)
+    {
+        try
+        {
+            return Load(file, offset, length, out start);
+        }
+        catch (DataFormatException e)
+        {
+            throw e.At(_name, number);
+        }
     }
 
     // The bytes with a lease of their own.

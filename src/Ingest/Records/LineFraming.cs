@@ -7,6 +7,9 @@ namespace DistTrain.Ingest;
 /// </summary>
 public readonly struct LineFraming : IRecordFraming
 {
+    // A longer line is looked at a few times, not once for each piece that comes; of a shorter one no more is asked for than is there.
+    private const int LongLineByteCount = 1 << 12;
+
     private readonly int _maxLineByteCount;
     private readonly bool _verifiesText;
 
@@ -22,8 +25,6 @@ public readonly struct LineFraming : IRecordFraming
 
     // Before the text: a byte order mark; behind it: two characters that end the line.
     internal int MaxFrameByteCount => _maxLineByteCount + 5;
-
-    private static ReadOnlySpan<byte> ByteOrderMark => [0xef, 0xbb, 0xbf];
 
     /// <inheritdoc/>
     public FrameStatus Read(ReadOnlySpan<byte> window, long offset, bool isFinal, ref RecordFrame frame)
@@ -41,12 +42,12 @@ public readonly struct LineFraming : IRecordFraming
         if (end < 0)
         {
             if (window.Length > MaxFrameByteCount) return TooLong(ref frame);
-            if (!isFinal) return frame.Need(window.Length + 1L);
+            if (!isFinal) return frame.Need(window.Length < LongLineByteCount ? window.Length + 1L : Math.Min(2L * window.Length, MaxFrameByteCount + 1L));
             if (window.IsEmpty) return FrameStatus.End;
             byteCount = end = window.Length;
         }
         else if (end > 0 && window[end - 1] == '\r') end--;
-        int start = offset == 0 && window.StartsWith(ByteOrderMark) ? ByteOrderMark.Length : 0;
+        int start = offset == 0 ? ByteOrderMark.LengthAt(window) : 0;
         return end - start > _maxLineByteCount ? TooLong(ref frame) : frame.Set(start, end - start, byteCount);
     }
 

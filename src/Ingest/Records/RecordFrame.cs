@@ -50,6 +50,12 @@ public struct RecordFrame
         return FrameStatus.NeedsMore;
     }
 
+    /// <summary>What is needed, as far as memory can hold it: more than is there, in any case.</summary>
+    /// <exception cref="DataFormatException">It can't hold more.</exception>
+    internal readonly long NeededIn(string file, long offset, int there) => there < SlabPool.LargestByteCount
+        ? Math.Min(NeededByteCount, SlabPool.LargestByteCount)
+        : throw new DataFormatException(file, offset, $"no record ends within {there:N0} bytes, more than one can have");
+
     /// <summary>No record.</summary>
     /// <param name="problem">What was found, what was expected.</param>
     /// <param name="start">Where in the window.</param>

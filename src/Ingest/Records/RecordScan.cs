@@ -43,7 +43,7 @@ internal sealed class RecordScan<TFraming>(IByteSource source, long length, TFra
             FrameStatus status = framing.Measure(window.From(offset), offset, window.IsFinal, ref frame);
             if (status == FrameStatus.NeedsMore)
             {
-                window.Fill(offset, frame.NeededByteCount, last >= LongRecordByteCount ? ShortReadByteCount : LongReadByteCount);
+                window.Fill(offset, frame.NeededIn(source.Name, offset, window.ByteCount), last >= LongRecordByteCount ? ShortReadByteCount : LongReadByteCount);
                 continue;
             }
             if (status == FrameStatus.End) break;
@@ -70,13 +70,15 @@ internal sealed class RecordScan<TFraming>(IByteSource source, long length, TFra
         private long _start;
         private int _filled;
 
+        internal int ByteCount => _filled;
+
         internal bool IsFinal => _start + _filled == length;
 
         internal ReadOnlySpan<byte> From(long offset) => offset < _start || offset > _start + _filled ? Restart(offset) : _slab is null ? default : _slab.Span[(int)(offset - _start).._filled];
 
         internal void Fill(long offset, long needed, int wanted)
         {
-            int byteCount = checked((int)Math.Min(Math.Max(needed, wanted), length - offset));
+            int byteCount = (int)Math.Min(Math.Max(needed, wanted), length - offset);
             if (_slab is null || _slab.ByteCount < byteCount)
             {
                 _slab?.Release();

@@ -102,7 +102,7 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
         if (_window.IsFinal) throw new InvalidOperationException($"{typeof(TFraming).Name} asks for more than there is");
         Guard(static stream =>
         {
-            stream._window.Extend(stream._frame.NeededByteCount);
+            stream._window.Extend(stream._frame.NeededIn(stream._fileName, stream._offset, stream._window.Span.Length));
             return true;
         });
     }
@@ -116,7 +116,9 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
+            long record = _record;
             Lose();
+            if (e is DataFormatException damage) throw damage.At(_name, record);
             throw;
         }
     }
@@ -124,15 +126,23 @@ internal sealed class RecordStream<TFraming> : ElementStream<Record> where TFram
     private DataFormatException Damaged()
     {
         DataFormatException error = new(_fileName, _offset + _frame.ProblemStart, $"{_name}, record {_record}: {_frame.Problem}");
-        if (_frame.Delimiter >= 0) Pass(SkipThrough((byte)_frame.Delimiter, _frame.ProblemStart));
-        else if (_frame.ByteCount == 0) Lose();
-        else
-        {
-            // A file that ends before has no next record, and the framing will say so or not.
-            _window.Skip(_frame.ByteCount);
-            Pass(_frame.ByteCount);
-        }
+        if (_frame.Delimiter < 0 && _frame.ByteCount == 0) Lose();
+        else Guard(static stream => stream.PassDamaged());
         return error;
+    }
+
+    private bool PassDamaged()
+    {
+        if (_frame.Delimiter >= 0)
+        {
+            Pass(SkipThrough((byte)_frame.Delimiter, _frame.ProblemStart));
+            return true;
+        }
+        bool hasNext = _window.Skip(_frame.ByteCount);
+        Pass(_frame.ByteCount);
+        // A file that ends before has no next record, and no such offset to go on from.
+        if (!hasNext) CloseFile();
+        return hasNext;
     }
 
     private long SkipThrough(byte delimiter, long start)

@@ -6,6 +6,9 @@ internal readonly struct TarFraming(int maxSampleByteCount) : IRecordFraming
     // Samples have a handful of files. Archives whose names have the dot in another place make one sample of everything.
     internal const int MaxPartCount = 1000;
 
+    // What is asked for beyond the next part of a sample is mostly another sample's, and copied for nothing.
+    private const int MostMore = 1 << 17;
+
     /// <summary>Whether the window holds one sample and nothing else: then it needs no end mark.</summary>
     internal bool IsAlone { get; init; }
 
@@ -21,12 +24,12 @@ internal readonly struct TarFraming(int maxSampleByteCount) : IRecordFraming
             bool isPart = isNamed && walker.Name.KeyLength >= 0;
             // The name of the file behind tells that the sample ends, whether its content is there or not.
             if (start >= 0 && (step == TarStep.End || (isPart && walker.IsFile && !walker.Name.HasKeyOf(key))))
-                return walker.Start - start > maxSampleByteCount ? TooLong(ref frame, start, walker.Start) : frame.Set(start, walker.Start - start, walker.Start, start);
+                return walker.Start - start > maxSampleByteCount ? TooLong(ref frame, start) : frame.Set(start, walker.Start - start, walker.Start, start);
             if (step == TarStep.End) return FrameStatus.End;
             if (step == TarStep.Bad) return frame.Damage(walker.Problem!, walker.ProblemAt, 0);
-            if (step == TarStep.Incomplete && !isFinal && walker.NeededByteCount - Math.Max(start, 0) > maxSampleByteCount) return TooLong(ref frame, Math.Max(start, 0), 0);
+            if (step == TarStep.Incomplete && !isFinal && walker.NeededByteCount - Math.Max(start, 0) > maxSampleByteCount) return TooLong(ref frame, Math.Max(start, 0));
             if (IsAlone && isFinal && start >= 0 && walker.Start == window.Length) return frame.Set(start, window.Length - start, window.Length, start);
-            if (step == TarStep.Incomplete) return isFinal ? CutShort(window, ref walker, ref frame) : frame.Need(walker.NeededByteCount);
+            if (step == TarStep.Incomplete) return isFinal ? CutShort(window, ref walker, ref frame) : frame.Need(WithMore(walker.NeededByteCount, window.Length, start));
             if (!isPart) continue;
             if (start < 0)
             {
@@ -45,8 +48,12 @@ internal readonly struct TarFraming(int maxSampleByteCount) : IRecordFraming
     // A tar file begins with a name, which may be anything.
     public bool Recognizes(ReadOnlySpan<byte> start) => false;
 
-    private FrameStatus TooLong(ref RecordFrame frame, int start, int behind) =>
-        frame.Damage($"a sample of more than {maxSampleByteCount:N0} bytes: damaged, or raise MaxSampleByteCount if the file is trusted", start, behind);
+    // Whether its end is there depends on how the bytes come: what happens next must not.
+    private FrameStatus TooLong(ref RecordFrame frame, int start) =>
+        frame.Damage($"a sample of more than {maxSampleByteCount:N0} bytes: damaged, or raise MaxSampleByteCount if the file is trusted", start, 0);
+
+    // Each look begins at the front: many small entries are looked at a few times, not once for each of them.
+    private static long WithMore(long needed, int there, int start) => Math.Max(needed, there + (long)(start < 0 ? there : Math.Min(there, MostMore)));
 
     private static FrameStatus CutShort(ReadOnlySpan<byte> window, ref TarWalker walker, ref RecordFrame frame)
     {

@@ -87,7 +87,7 @@ internal ref struct TarWalker(ReadOnlySpan<byte> bytes, bool verify)
         byte type = header.Type;
         if (type is (byte)'S' or (byte)'M') return Bad(at, type == 'S' ? "a sparse file: write the archive without --sparse" : "the continuation of another archive: join the volumes first");
         long size = _paxSize >= 0 ? _paxSize : header.Size;
-        if (size < 0 || size > long.MaxValue - (4 * TarHeader.ByteCount)) return Bad(at, "the header's size is no number: damaged");
+        if (size is < 0 or > long.MaxValue / 2) return Bad(at, "the header's size is no number: damaged");
         // Links, devices and folders have none, whatever the size says.
         if (type is >= (byte)'1' and <= (byte)'6') size = 0;
         Name = _longName.IsEmpty ? new TarName(header.Prefix, header.Name) : new TarName(default, _longName);

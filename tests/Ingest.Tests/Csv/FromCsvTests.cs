@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.RegularExpressions;
 using CsCheck;
 
 namespace DistTrain.Ingest.Tests;
@@ -211,6 +212,7 @@ public sealed class FromCsvTests : IDisposable
             while (run.MoveNext()) Assert.Equal(1, run.Current);
         });
         Assert.Contains("shorter while it was read", failure.Message);
+        Assert.Matches($@"^{Regex.Escape(file)}, byte \d+: FromCsv, record \d+: ", failure.Message);
     }
 
     // What a table cut between rows lacks can't be told; a cut inside a row mostly can.

@@ -142,6 +142,27 @@ public sealed class TFRecordTests
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Behind_a_record_that_is_too_long_and_cut_short_a_saved_run_goes_on_with_the_next_file(bool readAhead)
+    {
+        using TemporaryFolder folder = new();
+        string[] files = [folder.Write("cut", Header(5_000, 100)), folder.Write("whole", WriteAll([[7]]))];
+        Dataset<Record> records = Dataset.FromTFRecord(files, new TFRecordOptions { ReadAhead = readAhead, MaxRecordByteCount = 1_000 });
+        IteratorState state;
+        using (DatasetIterator<Record> run = records.Iterate())
+        {
+            Assert.Throws<DataFormatException>(() => run.TryNext(out _));
+            state = run.Save();
+        }
+        using DatasetIterator<Record> resumed = records.Iterate();
+        resumed.Restore(state);
+        Assert.True(resumed.TryNext(out Record record));
+        Assert.Equal([7], record.Span.ToArray());
+        record.Dispose();
+    }
+
     private static List<byte[]> ReadAll(byte[] file, TFRecordOptions? options = null)
     {
         using TemporaryFolder folder = new();

@@ -35,6 +35,19 @@ public sealed class TextAndTarFramingTests
         Assert.Equal((0, 1, 2L, 0), (frame.DataStart, frame.DataLength, frame.ByteCount, frame.LeadByteCount));
     }
 
+    [Fact]
+    public void Behind_a_faulty_row_of_a_sequence_the_next_line_follows()
+    {
+        ReadOnlySequence<byte> input = InPieces("\"a\"b\n1,2\n\"c\"d"u8.ToArray(), 3);
+        SourceLocation place = new("pieces");
+        CsvFraming framing = new((byte)',', false, 10);
+        Assert.Throws<DataFormatException>(() => RecordSequence.TryRead(framing, ref input, ref place, true, out _));
+        Assert.True(RecordSequence.TryRead(framing, ref input, ref place, true, out ReadOnlySequence<byte> row));
+        Assert.Equal("1,2"u8, row.ToArray());
+        Assert.Throws<DataFormatException>(() => RecordSequence.TryRead(framing, ref input, ref place, true, out _));
+        Assert.True(input.IsEmpty);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("\n\r\n")]

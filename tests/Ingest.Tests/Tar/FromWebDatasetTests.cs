@@ -177,10 +177,11 @@ public sealed class FromWebDatasetTests : IDisposable
         Assert.Contains("more than 1,000 files with the key 'img'", Fail([.. Enumerable.Range(0, 1002).Select(i => ($"img.{i}.jpg", Array.Empty<byte>()))]));
 
     [Fact]
-    public void A_sample_over_the_bound_is_an_error_and_the_next_one_follows()
+    public void A_sample_over_the_bound_is_an_error_and_the_next_archive_follows()
     {
-        string shard = _folder.Write("a.tar", TarWalkerTests.WriteByRuntime(TarEntryFormat.Ustar, [("a.x", new byte[5000]), ("b.x", [1])]));
-        using DatasetIterator<WebSample> run = Dataset.FromWebDataset(shard, new WebDatasetOptions { MaxSampleByteCount = 4096 }).Iterate();
+        string[] shards = [_folder.Write("a.tar", TarWalkerTests.WriteByRuntime(TarEntryFormat.Ustar, [("a.x", new byte[5000]), ("lost.x", [1])])),
+            _folder.Write("b.tar", TarWalkerTests.WriteByRuntime(TarEntryFormat.Ustar, [("b.x", [1])]))];
+        using DatasetIterator<WebSample> run = Dataset.FromWebDataset(shards, new WebDatasetOptions { MaxSampleByteCount = 4096 }).Iterate();
         Assert.Contains("a sample of more than 4,096 bytes", Assert.Throws<DataFormatException>(() => run.MoveNext()).Message);
         Assert.True(run.MoveNext());
         Assert.Equal("b", run.Current.Key);

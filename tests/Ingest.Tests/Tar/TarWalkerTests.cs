@@ -67,6 +67,29 @@ public sealed class TarWalkerTests
             Assert.Equal([(key + ".x", "01")], Walk(stream.ToArray()));
         }, iter: 300);
 
+    [Theory]
+    [InlineData(long.MaxValue)]
+    [InlineData(long.MaxValue - 2048)]
+    [InlineData(long.MaxValue / 2)]
+    [InlineData(1L << 40)]
+    public void A_size_that_no_file_has_is_an_error_wherever_the_entry_lies(long size)
+    {
+        byte[] archive = WriteByRuntime(TarEntryFormat.Ustar, [("a.x", new byte[5000]), ("b.x", [1]), ("c.x", [2])]);
+        Span<byte> header = archive.AsSpan(512 + 5120, 512);
+        // Binary, as GNU tar writes what octal digits can't hold.
+        header[124] = 0x80;
+        System.Buffers.Binary.BinaryPrimitives.WriteInt64BigEndian(header[128..], size);
+        header[125..128].Clear();
+        Encoding.ASCII.GetBytes($"{Convert.ToString(new TarHeader(header).Sum(), 8).PadLeft(6, '0')}\0 ").CopyTo(header[148..]);
+        using TemporaryFolder folder = new();
+        using DatasetIterator<WebSample> run = Dataset.FromWebDataset(folder.Write("a.tar", archive)).Iterate();
+        Assert.Throws<DataFormatException>(() =>
+        {
+            while (run.MoveNext()) run.Current.Dispose();
+        });
+        Assert.False(run.MoveNext());
+    }
+
     [Fact]
     public void Folders_and_links_are_passed_over()
     {
