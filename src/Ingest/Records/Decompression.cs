@@ -1,3 +1,5 @@
+using System.IO.Compression;
+
 namespace DistTrain.Ingest;
 
 /// <summary>Finds out how a file is compressed, and opens what it holds.</summary>
@@ -42,6 +44,19 @@ internal static class Decompression
         DataCompression.Zstd => new ZstdContent(compressed),
         _ => throw new ArgumentOutOfRangeException(nameof(compression), compression, "no such compression"),
     };
+
+    /// <summary>Reads from one of the runtime's own decompressors, some of whose answers to damage are exceptions of input and output that only it knows.</summary>
+    internal static int Read(Stream content, Span<byte> buffer)
+    {
+        try
+        {
+            return content.Read(buffer);
+        }
+        catch (IOException e) when (e.GetType().Assembly == typeof(ZLibStream).Assembly)
+        {
+            throw new InvalidDataException(e.Message, e);
+        }
+    }
 
     private static bool Is(ReadOnlySpan<char> extension, string expected) => extension.Equals(expected, StringComparison.OrdinalIgnoreCase);
 

@@ -28,7 +28,7 @@ internal sealed class GzipContent : ForwardStream
         _held.AsSpan(0, count).CopyTo(buffer);
         while (count <= _held.Length)
         {
-            int read = _content.Read(buffer[count..]);
+            int read = Decompression.Read(_content, buffer[count..]);
             if (read == 0) return End(buffer[..count]);
             count += read;
         }

@@ -28,7 +28,7 @@ internal sealed class ZlibContent : ForwardStream
     public override int Read(Span<byte> buffer)
     {
         if (_isEnded || buffer.IsEmpty) return 0;
-        int read = _content.Read(buffer);
+        int read = Decompression.Read(_content, buffer);
         if (read == 0) End();
         else Add(buffer[..read]);
         return read;

@@ -89,7 +89,18 @@ public sealed class DecompressionTests : IDisposable
         byte[] whole = Compress(kind, Records(2, 40, seed: 7));
         string message = RecordRuns.All(Dataset.FromTFRecord(_folder.Write("cut", whole[..^5]), Inline(kind)))[^1];
         Assert.StartsWith("!cut, byte ", message);
+        Assert.Contains(": FromTFRecord, record ", message);
         Assert.Contains("the compressed data are damaged or cut short", message);
+    }
+
+    [Fact]
+    public void Zlib_data_that_want_a_dictionary_are_an_error_of_the_data()
+    {
+        // The flag says that a dictionary that both sides know comes first (RFC 1950, section 2.2).
+        string file = _folder.Write("dictionary", [0x78, 0xbb, 0, 0, 0, 1, 3, 0, 0, 0, 0, 1]);
+        using DatasetIterator<Record> run = Dataset.FromTFRecord(file, Inline(DataCompression.Zlib)).Iterate();
+        DataFormatException error = Assert.Throws<DataFormatException>(() => run.MoveNext());
+        Assert.StartsWith($"{file}, byte 0: FromTFRecord, record 0: the compressed data are damaged or cut short", error.Message);
     }
 
     [Theory]
