@@ -21,12 +21,25 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
     private long _lastEnd;
     private bool _isStarted, _isDisposed;
 
+    private const string NotRestored = "it could not be restored";
+
+    // Why the position is not to be relied on any more: null while it is.
+    private string? _lost;
+
     internal DatasetIterator(Dataset<T> dataset, IngestOptions options, CancellationToken cancellation)
     {
         _options = options;
         Meter = new PipelineMeter(options.CollectStatistics, StartTuner);
         _context = StreamContext.CreateRoot(options, Meter, cancellation);
-        _stream = dataset.Open(_context);
+        try
+        {
+            _stream = dataset.Open(_context);
+        }
+        catch
+        {
+            _context.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The element last taken.</summary>
@@ -51,18 +64,24 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
     public bool TryNext([MaybeNullWhen(false)] out T element)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
-        _isStarted = true;
-        return Meter.IsMeasured ? TryNextMeasured(out element) : _stream.TryNext(out element);
+        Begin();
+        try
+        {
+            return Meter.IsMeasured ? TryNextMeasured(out element) : _stream.TryNext(out element);
+        }
+        catch (OperationCanceledException)
+        {
+            _lost = "it was cancelled, perhaps in the middle of an element";
+            throw;
+        }
     }
 
     /// <summary>Passes over elements as if they had been taken and disposed; costs nothing where the position follows from the count and none has been taken yet.</summary>
     /// <returns>How many there were, fewer only at the end.</returns>
     public long Skip(long count)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
         ArgumentOutOfRangeException.ThrowIfNegative(count);
-        _isStarted = true;
+        Begin();
         return _stream.Skip(count);
     }
 
@@ -81,9 +100,11 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
 
     /// <summary>Takes down the position behind the element last taken. The run goes on undisturbed.</summary>
     /// <exception cref="NotSupportedException">An operator can't save: one with <c>deterministic: false</c>.</exception>
+    /// <exception cref="InvalidOperationException">The run was cancelled, or could not be restored: save before.</exception>
     public IteratorState Save()
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (_lost is not null) throw new InvalidOperationException($"the run's position can't be relied on: {_lost}");
         _writer.Clear();
         _stream.Save(_writer);
         return new IteratorState(_writer.Written.Span);
@@ -99,8 +120,10 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
         if (_isStarted) throw new InvalidOperationException("elements have been taken already: restore into a new iterator");
         _isStarted = true;
         StateReader reader = new(state.Content);
+        _lost = NotRestored;
         _stream.Restore(reader);
         if (!reader.IsAtEnd) throw StateReader.Error(0, "it holds more than this pipeline has: it belongs to another one");
+        _lost = null;
     }
 
     /// <summary>Not supported: start a new run instead.</summary>
@@ -111,11 +134,25 @@ public sealed class DatasetIterator<T> : IEnumerator<T>
     {
         if (_isDisposed) return;
         _isDisposed = true;
-        _context.Cancel();
-        lock (_starting) _tuner?.Dispose();
-        _stream.Dispose();
-        _context.Slabs.Dispose();
-        _context.Dispose();
+        try
+        {
+            _context.Cancel();
+            lock (_starting) _tuner?.Dispose();
+            _stream.Dispose();
+        }
+        finally
+        {
+            _context.Slabs.Dispose();
+            _context.Dispose();
+        }
+    }
+
+    // Elements of a run that was restored in part would be neither the saved run's nor a new one's.
+    private void Begin()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (_isStarted && _lost == NotRestored) throw new InvalidOperationException($"the run can't give elements: {_lost}; start a new one");
+        _isStarted = true;
     }
 
     private bool TryNextMeasured([MaybeNullWhen(false)] out T element)
