@@ -233,7 +233,8 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
         if (Volatile.Read(ref _spaceWaiters) == 0) return;
         lock (_lock)
         {
-            if (_spaceWaiters > 0 && (FreePlaces() >= Limit / 2 || !IsCheap)) Monitor.PulseAll(_lock);
+            // A single thread that waits is ahead: half a buffer is time enough, and waking it may take the processor from the consumer at once.
+            if (_spaceWaiters > 0 && (FreePlaces() >= Limit / 2 || (!IsCheap && _stage.Parallelism > 1))) Monitor.PulseAll(_lock);
         }
     }
 

@@ -9,21 +9,24 @@ public sealed class DatasetBatchSource : IBatchSource
     private readonly Dataset<TensorBatch> _epoch;
     private readonly string _inputs, _labels;
     private readonly IngestOptions? _options;
+    private readonly int _bufferSize;
 
     /// <param name="epoch">The batches of one epoch; operators that shuffle give each epoch its own order.</param>
     /// <param name="samplesPerEpoch">Rows of all its batches.</param>
     /// <param name="inputs">The column that the model gets: f32.</param>
     /// <param name="labels">The column of classes: i32.</param>
     /// <param name="options">How the pipeline runs.</param>
+    /// <param name="bufferSize">Batches that may be ready on the device. Two hide an even pipeline; a few more, moments at which it gets no processor.</param>
     /// <exception cref="ArgumentException">It is not known how many batches there are.</exception>
-    public DatasetBatchSource(Dataset<TensorBatch> epoch, int samplesPerEpoch, string inputs = "image", string labels = "label", IngestOptions? options = null)
+    public DatasetBatchSource(Dataset<TensorBatch> epoch, int samplesPerEpoch, string inputs = "image", string labels = "label", IngestOptions? options = null, int bufferSize = 4)
     {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bufferSize);
         ArgumentNullException.ThrowIfNull(epoch);
         ArgumentOutOfRangeException.ThrowIfNegative(samplesPerEpoch);
         if (!epoch.Cardinality.IsKnown)
             throw new ArgumentException($"the number of batches of an epoch is {epoch.Cardinality}: bound it with Take, or tell it with AssertCardinality", nameof(epoch));
         BatchCount = checked((int)epoch.Cardinality.Count);
-        (_epoch, SamplesPerEpoch, _inputs, _labels, _options) = (epoch, samplesPerEpoch, inputs, labels, options);
+        (_epoch, SamplesPerEpoch, _inputs, _labels, _options, _bufferSize) = (epoch, samplesPerEpoch, inputs, labels, options, bufferSize);
     }
 
     /// <inheritdoc/>
@@ -37,7 +40,7 @@ public sealed class DatasetBatchSource : IBatchSource
     {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentOutOfRangeException.ThrowIfNegative(firstBatch);
-        DatasetIterator<DeviceBatch> run = _epoch.Repeat(epochCount).PrefetchTo(stream.Device).Iterate(_options, cancellation);
+        DatasetIterator<DeviceBatch> run = _epoch.Repeat(epochCount).PrefetchTo(stream.Device, _bufferSize).Iterate(_options, cancellation);
         try
         {
             if (position is not null) run.Restore(position);

@@ -9,6 +9,9 @@ namespace DistTrain.Runtime;
 /// </summary>
 public sealed class ImageBatchSource : IBatchSource
 {
+    // Images that lie in memory make small batches.
+    private const int BufferSize = 8;
+
     private readonly DatasetBatchSource _batches;
 
     /// <summary>Batches of <paramref name="images"/> made as <paramref name="options"/> say.</summary>
@@ -19,7 +22,7 @@ public sealed class ImageBatchSource : IBatchSource
         ArgumentNullException.ThrowIfNull(options);
         Dataset<TensorBatch> epoch = Epoch(images, options);
         int samples = options.DropLast ? images.Count / options.BatchSize * options.BatchSize : images.Count;
-        _batches = new DatasetBatchSource(epoch, samples);
+        _batches = new DatasetBatchSource(epoch, samples, bufferSize: BufferSize);
     }
 
     /// <inheritdoc/>
