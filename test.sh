@@ -73,5 +73,21 @@ for project in tests/*.Tests; do
     # Why tests were skipped, each reason once.
     grep -A1 '\[SKIP\]' "$log" | grep -v -e '\[SKIP\]' -e '^--' | sed 's/^ *//' | sort | uniq -c | sed 's/^ */   skipped /'
 done
+# The C library: plain and under sanitizers, each with its own tests.
+echo "== native/nccl-shim"
+if command -v cmake >/dev/null && command -v cc >/dev/null; then
+    native/nccl-shim/test.sh | tee artifacts/test-results/nccl-shim.log
+    if ((PIPESTATUS[0] != 0)) && ! grep -qE ', [1-9][0-9]* tests failed out of|the build failed' artifacts/test-results/nccl-shim.log; then
+        echo "native/nccl-shim/test.sh failed without naming a test"
+        failed=$((failed + 1))
+    fi
+    while read -r bad all; do
+        failed=$((failed + bad))
+        passed=$((passed + all - bad))
+    done < <(sed -nE 's/.*tests passed, ([0-9]+) tests failed out of ([0-9]+).*/\1 \2/p; s/.*the build failed.*/1 1/p' artifacts/test-results/nccl-shim.log)
+else
+    echo "   skipped: cmake and a C compiler are needed (Debian: apt-get install cmake gcc)"
+    skipped=$((skipped + 1))
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 ((failed == 0))
