@@ -14,6 +14,12 @@ public enum DType
 
     /// <summary>bfloat16 (the upper half of an f32), 2 bytes, stored as 16-bit integers. Storage and conversion only.</summary>
     BF16,
+
+    /// <summary>IEEE 754 double precision, 8 bytes. Storage and collectives only.</summary>
+    F64,
+
+    /// <summary>Signed 64-bit integer, 8 bytes. Storage and collectives only.</summary>
+    I64,
 }
 
 /// <summary>Facts about <see cref="DType"/> values.</summary>
@@ -24,6 +30,7 @@ public static class DTypes
     {
         DType.F32 or DType.I32 => 4,
         DType.F16 or DType.BF16 => 2,
+        DType.F64 or DType.I64 => 8,
         _ => throw new ArgumentOutOfRangeException(nameof(dtype), dtype, "unknown dtype"),
     };
 
@@ -35,6 +42,8 @@ public static class DTypes
         if (typeof(T) == typeof(int)) return DType.I32;
         if (typeof(T) == typeof(Half)) return DType.F16;
         if (typeof(T) == typeof(ushort)) return DType.BF16;
-        throw new NotSupportedException($"no dtype has elements of type {typeof(T).Name}; use float, int, Half or ushort (bf16 bits)");
+        if (typeof(T) == typeof(double)) return DType.F64;
+        if (typeof(T) == typeof(long)) return DType.I64;
+        throw new NotSupportedException($"no dtype has elements of type {typeof(T).Name}; use float, int, Half, ushort (bf16 bits), double or long");
     }
 }

@@ -160,6 +160,16 @@ public sealed unsafe class Tensor : IDisposable
         fixed (T* destination = elements) Device.CopyToHost(stream, this, destination);
     }
 
+    /// <summary>Copies to host memory; waits for the stream.</summary>
+    /// <param name="stream">A stream of this tensor's device.</param>
+    /// <param name="destination">Address of room for as many bytes as the tensor has.</param>
+    public void CopyTo(ExecutionStream stream, nint destination)
+    {
+        CheckStream(stream);
+        if (destination == 0 && ByteCount > 0) throw new ArgumentException("can't copy to a null pointer", nameof(destination));
+        Device.CopyToHost(stream, this, (void*)destination);
+    }
+
     /// <summary>A host array of all elements; waits for the stream.</summary>
     public T[] ToArray<T>(ExecutionStream stream) where T : unmanaged
     {

@@ -25,6 +25,8 @@ internal static class SafetensorsDType
         "I32" => DType.I32,
         "F16" => DType.F16,
         "BF16" => DType.BF16,
+        "F64" => DType.F64,
+        "I64" => DType.I64,
         _ => null,
     };
 
@@ -34,6 +36,8 @@ internal static class SafetensorsDType
         DType.I32 => "I32",
         DType.F16 => "F16",
         DType.BF16 => "BF16",
+        DType.F64 => "F64",
+        DType.I64 => "I64",
         _ => throw new ArgumentOutOfRangeException(nameof(dtype), dtype, "safetensors files have no such type"),
     };
 }

@@ -126,7 +126,7 @@ public sealed unsafe class SafetensorsReader : IDisposable
     }
 
     private DType DTypeOf(SafetensorsEntry entry) => entry.DType
-        ?? throw new SafetensorsException(Path, $"{entry.DTypeName} can't be loaded, only F32, I32, F16 and BF16 can; convert the file first", entry.Name);
+        ?? throw new SafetensorsException(Path, $"{entry.DTypeName} can't be loaded, only F32, I32, F16, BF16, F64 and I64 can; convert the file first", entry.Name);
 
     private Shape ShapeOf(SafetensorsEntry entry)
     {

@@ -95,6 +95,8 @@ internal abstract class DeviceBatchStream(ElementStream<TensorBatch> input) : El
         ElementType.Int32 => DType.I32,
         ElementType.Float16 => DType.F16,
         ElementType.BFloat16 => DType.BF16,
+        ElementType.Float64 => DType.F64,
+        ElementType.Int64 => DType.I64,
         _ => null,
     };
 }

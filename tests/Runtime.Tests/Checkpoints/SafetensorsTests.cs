@@ -133,10 +133,10 @@ public sealed class SafetensorsTests : SafetensorsFiles
     public void Types_and_shapes_that_tensors_cannot_have_are_listed_but_not_loaded()
     {
         using SafetensorsReader reader = SafetensorsReader.Open(Write(Make(
-            """{"i":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"f":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[8,12]},"z":{"dtype":"F32","shape":[0,3000000000],"data_offsets":[12,12]}}""", 12)));
+            """{"i":{"dtype":"U64","shape":[1],"data_offsets":[0,8]},"f":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[8,12]},"z":{"dtype":"F32","shape":[0,3000000000],"data_offsets":[12,12]}}""", 12)));
 
-        Assert.Equal(["I64 [1]", "F32 [0, 3000000000]", "F32 [1, 1, 1, 1, 1, 1, 1, 1, 1]"], reader.Entries.OrderBy(entry => entry.Name switch { "i" => 0, "z" => 1, _ => 2 }).Select(entry => entry.ToString()));
-        Assert.EndsWith("tensor 'i': I64 can't be loaded, only F32, I32, F16 and BF16 can; convert the file first",
+        Assert.Equal(["U64 [1]", "F32 [0, 3000000000]", "F32 [1, 1, 1, 1, 1, 1, 1, 1, 1]"], reader.Entries.OrderBy(entry => entry.Name switch { "i" => 0, "z" => 1, _ => 2 }).Select(entry => entry.ToString()));
+        Assert.EndsWith("tensor 'i': U64 can't be loaded, only F32, I32, F16, BF16, F64 and I64 can; convert the file first",
             Assert.Throws<SafetensorsException>(() => reader.Load(s_cpu.DefaultStream, "i")).Message);
         Assert.Contains("at most 8 dimensions", Assert.Throws<SafetensorsException>(() => reader.Load(s_cpu.DefaultStream, "f")).Message);
         Assert.Contains("at most 2147483647", Assert.Throws<SafetensorsException>(() => reader.Load(s_cpu.DefaultStream, "z")).Message);

@@ -1,0 +1,83 @@
+using System.Runtime.ExceptionServices;
+using DistTrain.Kernels;
+
+namespace DistTrain.Collectives;
+
+/// <summary>A collective that was started. Thread-safe. Needs no disposal: it ends by the communicator's timeout at the latest, whether somebody waits for it or not.</summary>
+#pragma warning disable CA1001 // The event needs disposal only where its wait handle is asked for, which nobody does.
+public sealed class CollectiveHandle
+#pragma warning restore CA1001
+{
+    private readonly Lock _lock = new();
+    private readonly ManualResetEventSlim _done = new();
+    private Exception? _failure;
+    private TaskCompletionSource? _task;
+
+    internal CollectiveHandle(Collective collective) => Verb = collective.Verb;
+
+    /// <summary>What was started.</summary>
+    public CollectiveVerb Verb { get; }
+
+    /// <summary>Whether it has ended, well or not. Never blocks.</summary>
+    public bool IsCompleted => _done.IsSet;
+
+    /// <summary>Waits until it has ended.</summary>
+    /// <exception cref="CollectiveException">The communicator failed.</exception>
+    /// <exception cref="OperationCanceledException">The token ended the wait; the collective goes on.</exception>
+    public void Wait(CancellationToken cancellationToken = default)
+    {
+        _done.Wait(cancellationToken);
+        if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
+    }
+
+    /// <summary>Waits no longer than a time.</summary>
+    /// <returns>Whether it has ended.</returns>
+    /// <exception cref="CollectiveException">The communicator failed.</exception>
+    public bool Wait(TimeSpan timeout)
+    {
+        if (!_done.Wait(timeout)) return false;
+        Wait();
+        return true;
+    }
+
+    /// <summary>
+    /// Makes work that is enqueued on a stream from now on come behind the collective. For memory that passes through the host this blocks the caller.
+    /// </summary>
+    /// <exception cref="CollectiveException">The communicator failed.</exception>
+    public void WaitOn(ExecutionStream stream)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        Wait();
+        if (Enqueued is { } point) stream.Wait(point);
+    }
+
+    /// <summary>A task that ends with the collective, for code that awaits.</summary>
+    public Task AsTask()
+    {
+        lock (_lock)
+        {
+            _task ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            if (_done.IsSet) CompleteTask();
+            return _task.Task;
+        }
+    }
+
+    /// <summary>Where a transport works on the device's streams: the point behind the collective.</summary>
+    internal StreamEvent? Enqueued { get; set; }
+
+    internal void Complete(Exception? failure)
+    {
+        lock (_lock)
+        {
+            _failure = failure;
+            _done.Set();
+            if (_task is not null) CompleteTask();
+        }
+    }
+
+    private void CompleteTask()
+    {
+        if (_failure is null) _task!.TrySetResult();
+        else _task!.TrySetException(_failure);
+    }
+}
