@@ -21,6 +21,9 @@ public sealed class CollectiveHandle
     /// <summary>Whether it has ended, well or not. Never blocks.</summary>
     public bool IsCompleted => _done.IsSet;
 
+    /// <summary>How long it took from when its turn came; zero until it has ended. Waiting for ranks that came late is a part of it.</summary>
+    public TimeSpan Duration { get; private set; }
+
     /// <summary>Waits until it has ended.</summary>
     /// <exception cref="CollectiveException">The communicator failed.</exception>
     /// <exception cref="OperationCanceledException">The token ended the wait; the collective goes on.</exception>
@@ -65,11 +68,11 @@ public sealed class CollectiveHandle
     /// <summary>Where a transport works on the device's streams: the point behind the collective.</summary>
     internal StreamEvent? Enqueued { get; set; }
 
-    internal void Complete(Exception? failure)
+    internal void Complete(Exception? failure, TimeSpan duration)
     {
         lock (_lock)
         {
-            _failure = failure;
+            (_failure, Duration) = (failure, duration);
             _done.Set();
             if (_task is not null) CompleteTask();
         }

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace DistTrain.Collectives;
 
 /// <summary>Runs started collectives one after another on a thread of its own, in the order in which they were started.</summary>
@@ -55,6 +57,7 @@ internal sealed class CollectiveQueue : IDisposable
         while (Take(out (Action Work, CollectiveHandle Handle) next))
         {
             Exception? failure = null;
+            long began = Stopwatch.GetTimestamp();
             try
             {
                 next.Work();
@@ -71,7 +74,7 @@ internal sealed class CollectiveQueue : IDisposable
                 _isWorking = false;
                 Monitor.PulseAll(_waiting);
             }
-            next.Handle.Complete(failure);
+            next.Handle.Complete(failure, Stopwatch.GetElapsedTime(began));
         }
     }
 
