@@ -7,13 +7,11 @@ namespace DistTrain.Ingest;
 /// <param name="options">How the files are written.</param>
 /// <param name="isShared">Whether several threads may use it at a time.</param>
 /// <param name="readFirstRow">Opens a file and takes its first row.</param>
-internal sealed class CsvFunction<T>(CsvRowParser<T> parse, CsvOptions options, bool isShared, Func<string, Record> readFirstRow) : ElementFunction<Record, T>
+internal sealed class CsvFunction<T>(CsvRowParser<T> parse, CsvOptions options, bool isShared, Func<string, Record> readFirstRow) : RecordParser<T>
 {
     private readonly ConcurrentDictionary<string, CsvHeader> _headers = new(StringComparer.Ordinal);
     private readonly ConcurrentBag<CsvFields> _spare = [];
     private readonly CsvFields _first = new(options);
-
-    internal override bool NeedsContext => false;
 
     internal override T Apply(Record element, in ElementContext context)
     {

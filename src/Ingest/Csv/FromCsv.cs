@@ -28,7 +28,9 @@ public static partial class Dataset
         List<string> resolved = FileSearch.Resolve("FromCsv", files);
         FramedDataset<CsvFraming> rows = new("FromCsv", resolved, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
         Dictionary<string, string> locations = ByName(resolved);
-        return new ParsedDataset<T>(rows, (context, isShared) => new CsvFunction<T>(parse, settings, isShared, file => ReadFirstRow(locations[file], settings, context)), "FromCsv", settings.Parallelism);
+        return new MapDataset<Record, T>("FromCsv", rows, NewParser, settings.Parallelism, isOrdered: true);
+
+        CsvFunction<T> NewParser(StreamContext context, bool isShared) => new(parse, settings, isShared, file => ReadFirstRow(locations[file], settings, context));
     }
 
     // Records carry the names of addresses without what may be secret: the way back to the address.

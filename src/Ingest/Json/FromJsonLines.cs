@@ -38,6 +38,6 @@ public static partial class Dataset
         RecordAccess<JsonLinesFraming> access = new(RecordScan.Indexer("jsonl", framing), framing, framing.MaxFrameByteCount);
         List<string> resolved = FileSearch.Resolve("FromJsonLines", files);
         FramedDataset<JsonLinesFraming> lines = new("FromJsonLines", resolved, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
-        return new ParsedDataset<T>(lines, (_, _) => new JsonLineFunction<T>(parse, settings.Reader), "FromJsonLines", settings.Parallelism);
+        return new MapDataset<Record, T>("FromJsonLines", lines, (_, _) => new JsonLineFunction<T>(parse, settings.Reader), settings.Parallelism, isOrdered: true);
     }
 }

@@ -9,10 +9,8 @@ namespace DistTrain.Ingest;
 public delegate T JsonLineParser<out T>(ref Utf8JsonReader reader);
 
 /// <summary>Parses one line after the other.</summary>
-internal sealed class JsonLineFunction<T>(JsonLineParser<T> parse, JsonReaderOptions options) : ElementFunction<Record, T>
+internal sealed class JsonLineFunction<T>(JsonLineParser<T> parse, JsonReaderOptions options) : RecordParser<T>
 {
-    internal override bool NeedsContext => false;
-
     internal static JsonLineParser<T> Deserializer(JsonTypeInfo<T> type) => (ref Utf8JsonReader reader) =>
         JsonSerializer.Deserialize(ref reader, type) ?? throw new JsonException("the line is null", null, null, null);
 

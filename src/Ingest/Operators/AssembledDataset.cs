@@ -26,8 +26,8 @@ internal class AssembledDataset<T>(Dataset<ElementRun<T>> runs, RowAssembly<T> a
     }
 
     protected internal sealed override IndexedReader<TensorBatch> OpenIndexed(StreamContext context) =>
-        new MapReader<ElementRun<T>, TensorBatch>(runs.OpenIndexed(context), new AssembleFunction<T>(assembly, context.BatchMemory), context);
+        new MapReader<ElementRun<T>, TensorBatch>(Name, runs.OpenIndexed(context), new AssembleFunction<T>(assembly, context.BatchMemory), context);
 
     protected virtual ElementStream<TensorBatch> OpenInline(StreamContext context) =>
-        new MapStream<ElementRun<T>, TensorBatch>(runs.Open(context), new AssembleFunction<T>(assembly, context.BatchMemory), context, Name);
+        new MapStream<ElementRun<T>, TensorBatch>(Name, runs.Open(context), new AssembleFunction<T>(assembly, context.BatchMemory), context);
 }

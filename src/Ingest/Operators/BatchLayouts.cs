@@ -42,7 +42,7 @@ internal sealed class BatchRowsDataset<T>(Dataset<T> input, int size, bool dropR
 {
     // In the state it is called as what gathers elements for threads, so that a position fits any number of them.
     protected override ElementStream<TensorBatch> OpenInline(StreamContext context) => new MapStream<TensorBatch, TensorBatch>(
-        new TensorBatchStream<T>(input.Open(context), size, dropRemainder, Assembly, context), IdentityFunction<TensorBatch>.Instance, context, Name);
+        Name, new TensorBatchStream<T>(input.Open(context), size, dropRemainder, Assembly, context), IdentityFunction<TensorBatch>.Instance, context);
 }
 
 /// <summary>Writes each element into its batch as it comes.</summary>

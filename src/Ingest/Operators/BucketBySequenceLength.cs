@@ -77,7 +77,7 @@ internal sealed class BucketedDataset<T>(BucketDataset<T> buckets) : Dataset<Ele
     public override Cardinality Cardinality => buckets.Cardinality;
 
     protected internal override ElementStream<ElementBatch<T>> Open(StreamContext context) =>
-        new MapStream<ElementRun<T>, ElementBatch<T>>(buckets.Open(context), new MoveFunction<T>(context.BatchMemory), context, Name);
+        new MapStream<ElementRun<T>, ElementBatch<T>>(Name, buckets.Open(context), new MoveFunction<T>(context.BatchMemory), context);
 }
 
 /// <summary>Makes a batch of elements that were gathered.</summary>

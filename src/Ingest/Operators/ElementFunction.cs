@@ -1,5 +1,10 @@
 namespace DistTrain.Ingest;
 
+/// <summary>Makes the function that one run applies.</summary>
+/// <param name="context">The run.</param>
+/// <param name="isShared">Several threads may use it at a time.</param>
+internal delegate ElementFunction<TIn, TOut> ElementFunctionFactory<TIn, TOut>(StreamContext context, bool isShared);
+
 /// <summary>A function that makes one element of another, as operators call it. Thread-safe if the user's function is.</summary>
 internal abstract class ElementFunction<TIn, TOut>
 {
@@ -8,6 +13,9 @@ internal abstract class ElementFunction<TIn, TOut>
 
     /// <summary>Makes the output, and releases the input unless it is the output.</summary>
     internal abstract TOut Apply(TIn element, in ElementContext context);
+
+    /// <summary>Whether what the function threw says by itself what is wrong where, and is to pass as it is.</summary>
+    internal virtual bool Explains(Exception thrown) => false;
 }
 
 internal sealed class PlainFunction<TIn, TOut>(Func<TIn, TOut> function) : ElementFunction<TIn, TOut>

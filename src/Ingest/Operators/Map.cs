@@ -16,7 +16,8 @@ public abstract partial class Dataset<T>
     public Dataset<TOut> Map<TOut>(Func<T, TOut> map, Parallelism parallelism = default, bool deterministic = true)
     {
         ArgumentNullException.ThrowIfNull(map);
-        return new MapDataset<T, TOut>(this, new PlainFunction<T, TOut>(map), parallelism, deterministic);
+        PlainFunction<T, TOut> function = new(map);
+        return new MapDataset<T, TOut>("Map", this, (_, _) => function, parallelism, deterministic);
     }
 
     /// <summary>The same for a function that wants to know the element's index and epoch, or random numbers keyed by them.</summary>
@@ -24,13 +25,15 @@ public abstract partial class Dataset<T>
     public Dataset<TOut> Map<TOut>(Func<T, ElementContext, TOut> map, Parallelism parallelism = default, bool deterministic = true)
     {
         ArgumentNullException.ThrowIfNull(map);
-        return new MapDataset<T, TOut>(this, new ContextFunction<T, TOut>(map), parallelism, deterministic);
+        ContextFunction<T, TOut> function = new(map);
+        return new MapDataset<T, TOut>("Map", this, (_, _) => function, parallelism, deterministic);
     }
 }
 
-internal sealed class MapDataset<TIn, TOut>(Dataset<TIn> input, ElementFunction<TIn, TOut> function, Parallelism parallelism, bool isOrdered) : Dataset<TOut>
+/// <summary>One element of each of the input: position, index and state are the input's.</summary>
+internal sealed class MapDataset<TIn, TOut>(string name, Dataset<TIn> input, ElementFunctionFactory<TIn, TOut> functions, Parallelism parallelism, bool isOrdered) : Dataset<TOut>
 {
-    public override string Name => "Map";
+    public override string Name => name;
 
     public override Cardinality Cardinality => input.Cardinality;
 
@@ -38,9 +41,10 @@ internal sealed class MapDataset<TIn, TOut>(Dataset<TIn> input, ElementFunction<
 
     protected internal override ElementStream<TOut> Open(StreamContext context)
     {
-        if (parallelism.IsInline) return new MapStream<TIn, TOut>(input.Open(context), function, context);
+        if (parallelism.IsInline) return new MapStream<TIn, TOut>(name, input.Open(context), functions(context, false), context);
         StreamContext own = context.CreateStoppable();
-        Stage stage = new(Name, parallelism, BufferSize.Of(1), AsyncStream<TIn, TOut>.MaxParallelism)
+        ElementFunction<TIn, TOut> function = functions(own, true);
+        Stage stage = new(name, parallelism, BufferSize.Of(1), AsyncStream<TIn, TOut>.MaxParallelism)
         {
             BufferPerThread = 2,
             IsRandom = function.NeedsContext,
@@ -49,10 +53,11 @@ internal sealed class MapDataset<TIn, TOut>(Dataset<TIn> input, ElementFunction<
         return new AsyncStream<TIn, TOut>(own, input.Open(own), function, stage, new AsyncOptions(isOrdered, MayBufferMore: true));
     }
 
-    protected internal override IndexedReader<TOut> OpenIndexed(StreamContext context) => new MapReader<TIn, TOut>(input.OpenIndexed(context), function, context);
+    protected internal override IndexedReader<TOut> OpenIndexed(StreamContext context) =>
+        new MapReader<TIn, TOut>(name, input.OpenIndexed(context), functions(context, true), context);
 }
 
-internal sealed class MapStream<TIn, TOut>(ElementStream<TIn> input, ElementFunction<TIn, TOut> function, StreamContext context, string name = "Map") : UnaryStream<TIn, TOut>(name, input)
+internal sealed class MapStream<TIn, TOut>(string name, ElementStream<TIn> input, ElementFunction<TIn, TOut> function, StreamContext context) : UnaryStream<TIn, TOut>(name, input)
 {
     private readonly bool _needsContext = function.NeedsContext;
 
@@ -72,7 +77,7 @@ internal sealed class MapStream<TIn, TOut>(ElementStream<TIn> input, ElementFunc
             element = function.Apply(taken, _needsContext ? new ElementContext(context.Epoch, Input.ElementIndex, context.Cancellation) : default);
             return true;
         }
-        catch (Exception e) when (IngestException.IsForeign(e, context.Cancellation))
+        catch (Exception e) when (!function.Explains(e) && IngestException.IsForeign(e, context.Cancellation))
         {
             throw IngestException.Wrap(Name, Input.ElementIndex, Input.Source, e, context.Cancellation);
         }
@@ -101,8 +106,10 @@ internal sealed class MapStream<TIn, TOut>(ElementStream<TIn> input, ElementFunc
     }
 }
 
-internal sealed class MapReader<TIn, TOut>(IndexedReader<TIn> input, ElementFunction<TIn, TOut> function, StreamContext context) : IndexedReader<TOut>
+internal sealed class MapReader<TIn, TOut>(string name, IndexedReader<TIn> input, ElementFunction<TIn, TOut> function, StreamContext context) : IndexedReader<TOut>
 {
+    private readonly bool _needsContext = function.NeedsContext;
+
     public override long Count => input.Count;
 
     public override TOut Read(long position)
@@ -110,11 +117,11 @@ internal sealed class MapReader<TIn, TOut>(IndexedReader<TIn> input, ElementFunc
         TIn taken = input.Read(position);
         try
         {
-            return function.Apply(taken, new ElementContext(context.Epoch, input.IndexAt(position), context.Cancellation));
+            return function.Apply(taken, _needsContext ? new ElementContext(context.Epoch, input.IndexAt(position), context.Cancellation) : default);
         }
-        catch (Exception e) when (IngestException.IsForeign(e, context.Cancellation))
+        catch (Exception e) when (!function.Explains(e) && IngestException.IsForeign(e, context.Cancellation))
         {
-            throw IngestException.Wrap("Map", input.IndexAt(position), input.SourceAt(position), e, context.Cancellation);
+            throw IngestException.Wrap(name, input.IndexAt(position), input.SourceAt(position), e, context.Cancellation);
         }
     }
 

@@ -23,7 +23,7 @@ public static partial class Dataset
         RecordAccess<TarFraming> access = new(TarIndexer.Find, framing with { IsAlone = true }, TFRecordOptions.LargestRecordByteCount);
         List<string> files = FileSearch.Resolve("FromWebDataset", shards);
         FramedDataset<TarFraming> samples = new("FromWebDataset", files, framing, settings.Compression, settings.ReadAhead, settings.SlabByteCount, access);
-        return new ParsedDataset<WebSample>(samples, (_, _) => WebSampleFunction.Instance, "FromWebDataset", default);
+        return new MapDataset<Record, WebSample>("FromWebDataset", samples, (_, _) => WebSampleFunction.Instance, default, isOrdered: true);
     }
 }
 
@@ -35,11 +35,9 @@ public sealed record WebDatasetOptions : RecordFileOptions
 }
 
 /// <summary>Shows a sample's piece of the archive as a sample, under the same lease.</summary>
-internal sealed class WebSampleFunction : ElementFunction<Record, WebSample>
+internal sealed class WebSampleFunction : RecordParser<WebSample>
 {
     internal static WebSampleFunction Instance { get; } = new();
-
-    internal override bool NeedsContext => false;
 
     internal override WebSample Apply(Record element, in ElementContext context) => new(element);
 }

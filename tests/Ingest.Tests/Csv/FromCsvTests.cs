@@ -162,6 +162,43 @@ public sealed class FromCsvTests : IDisposable
         Assert.Equal($"FromCsv, element 1 ({file}, byte 4, record 1): two", failure.Message);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void A_parser_that_others_than_the_pipeline_cancelled_has_failed_and_the_next_row_follows(int threads)
+    {
+        string file = Write("x\n1\n2\n3\n");
+        Dataset<int> rows = Dataset.FromCsv(file, (in CsvRow row) => row.GetInt32(0) == 2 ? throw new OperationCanceledException("timed out") : row.GetInt32(0), new CsvOptions { Parallelism = threads });
+        string expected = $"FromCsv, element 1 ({file}, byte 4, record 1): timed out";
+        using DatasetIterator<int> run = rows.Iterate();
+        Assert.True(run.MoveNext());
+        IngestException failure = Assert.Throws<IngestException>(() => run.MoveNext());
+        Assert.Equal(expected, failure.Message);
+        Assert.IsType<OperationCanceledException>(failure.InnerException);
+        Assert.True(run.MoveNext());
+        Assert.Equal(3, run.Current);
+        using DatasetIterator<int> numbered = rows.Skip(1).Iterate();
+        Assert.Equal(expected, Assert.Throws<IngestException>(() => numbered.MoveNext()).Message);
+        using StreamContext context = StreamContext.CreateRoot(new IngestOptions(), new PipelineMeter(), default);
+        using IndexedReader<int> reader = rows.OpenIndexed(context);
+        Assert.Equal(expected, Assert.Throws<IngestException>(() => reader.Read(1)).Message);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void A_parser_that_the_pipelines_own_end_stopped_is_no_failure(int threads)
+    {
+        using CancellationTokenSource cancellation = new();
+        Dataset<int> rows = Dataset.FromCsv<int>(Write("x\n1\n"), (in CsvRow row) =>
+        {
+            cancellation.Cancel();
+            throw new OperationCanceledException(cancellation.Token);
+        }, new CsvOptions { Parallelism = threads });
+        using DatasetIterator<int> run = rows.Iterate(cancellation: cancellation.Token);
+        Assert.ThrowsAny<OperationCanceledException>(() => run.MoveNext());
+    }
+
     [Fact]
     public void A_row_over_the_bound_is_an_error() =>
         Assert.Contains("a row of more than 100 bytes", Assert.Throws<DataFormatException>(() => Dataset.FromCsv(Write("x\n" + new string('a', 5000)), (in CsvRow row) => 0, new CsvOptions { MaxRowByteCount = 100 }).Count()).Message);
