@@ -189,7 +189,7 @@ internal sealed partial class AsyncStream<TIn, TOut>
         }
         catch (Exception e)
         {
-            job.Error = IngestException.Wrap(_stage.Name, job.Index, job.Source, e, _context.Cancellation);
+            job.Error = _function.Explains(e) ? e : IngestException.Wrap(_stage.Name, job.Index, job.Source, e, _context.Cancellation);
         }
         job.Input = default;
     }

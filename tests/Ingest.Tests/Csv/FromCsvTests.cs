@@ -130,6 +130,27 @@ public sealed class FromCsvTests : IDisposable
         Assert.Equal(Enumerable.Range(0, 100).Select(i => $"line {(4 * i) + 3}, record {(3 * i) + 1}"), lines);
     }
 
+    [Theory]
+    [InlineData("x,y\n1,2\n3,4,5\n6,7\n")]
+    [InlineData("x,y\n1,2\n3,abc\n6,7\n")]
+    [InlineData("x,y\n1,2\n3,\n6,7\n")]
+    [InlineData("x,y\n1,2\n3,4\"\n6,7\n")]
+    public void A_bad_row_is_the_same_error_with_threads_as_without(string text)
+    {
+        string file = Write(text);
+        string[][] seen = [.. new[] { 1, 3 }.Select(threads =>
+        {
+            using DatasetIterator<float> run = Dataset.FromCsv(file, (in CsvRow row) => row.GetSingle(1), new CsvOptions { Parallelism = threads }).Iterate();
+            Assert.True(run.MoveNext());
+            DataFormatException failure = Assert.Throws<DataFormatException>(() => run.MoveNext());
+            Assert.Equal(file, failure.File);
+            Assert.True(run.MoveNext());
+            Assert.Equal(7, run.Current);
+            return new[] { failure.Message, $"{failure.Offset}" };
+        })];
+        Assert.Equal(seen[0], seen[1]);
+    }
+
     [Fact]
     public void Behind_a_bad_row_the_next_one_follows()
     {

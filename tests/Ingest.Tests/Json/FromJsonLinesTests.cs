@@ -77,6 +77,22 @@ public sealed class FromJsonLinesTests : IDisposable
         Assert.Contains("the parser took nothing of it", Assert.Throws<DataFormatException>(() => Dataset.FromJsonLines(Write("1\n"), (ref Utf8JsonReader reader) => 0).Count()).Message);
 
     [Fact]
+    public void A_bad_line_is_the_same_error_with_threads_as_without()
+    {
+        string file = Write("[1]\n[\n[2]\n");
+        string[] seen = [.. new[] { 1, 3 }.Select(threads =>
+        {
+            using DatasetIterator<int> run = Dataset.FromJsonLines(file, Sum, new JsonLinesOptions { Parallelism = threads }).Iterate();
+            Assert.True(run.MoveNext());
+            DataFormatException failure = Assert.Throws<DataFormatException>(() => run.MoveNext());
+            Assert.True(run.MoveNext());
+            Assert.Equal(2, run.Current);
+            return failure.Message;
+        })];
+        Assert.Equal(seen[0], seen[1]);
+    }
+
+    [Fact]
     public void Behind_a_bad_line_the_next_one_follows()
     {
         using DatasetIterator<int> run = Dataset.FromJsonLines(Write("[1]\n[\n[2]\n"), Sum).Iterate();
