@@ -55,18 +55,17 @@ internal sealed class BatchStream<T>(ElementStream<T> input, int size, bool drop
 }
 
 /// <summary>Batch k is elements k * size and on.</summary>
-internal sealed class BatchReader<T>(IndexedReader<T> input, int size, bool dropRemainder, IBatchMemory memory) : IndexedReader<ElementBatch<T>>
+internal sealed class BatchReader<T>(IndexedReader<T> input, int size, bool dropRemainder, IBatchMemory memory)
+    : BatchingReader<T, ElementBatch<T>>(input, size, dropRemainder)
 {
-    public override long Count => BatchingStream<T, ElementBatch<T>>.BatchCount(input.Count, size, dropRemainder);
-
     public override ElementBatch<T> Read(long position)
     {
-        long first = position * size;
-        ElementBatch<T> batch = ElementBatch<T>.Rent(memory, size);
+        long first = position * Size;
+        ElementBatch<T> batch = ElementBatch<T>.Rent(memory, Size);
         try
         {
-            int count = (int)Math.Min(size, input.Count - first);
-            input.ReadMany(first, batch.Room[..count]);
+            int count = (int)Math.Min(Size, Input.Count - first);
+            Input.ReadMany(first, batch.Room[..count]);
             batch.SetCount(count);
             return batch;
         }
@@ -75,19 +74,5 @@ internal sealed class BatchReader<T>(IndexedReader<T> input, int size, bool drop
             batch.Dispose();
             throw;
         }
-    }
-
-    public override SourceLocation SourceAt(long position) => input.SourceAt(position * size);
-
-    public override long ToGlobal(long position) => input.ToGlobal(Math.Min(position * size, input.Count));
-
-    public override long FromGlobal(long global) => BatchingStream<T, ElementBatch<T>>.BatchCount(input.FromGlobal(global), size, dropRemainder: false);
-
-    public override IndexLayout Layout => input.Layout.Local;
-
-    protected override void Dispose(bool disposing)
-    {
-        input.Dispose();
-        base.Dispose(disposing);
     }
 }

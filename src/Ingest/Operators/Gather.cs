@@ -41,17 +41,15 @@ internal sealed class GatherStream<T>(ElementStream<T> input, int size, bool dro
 }
 
 /// <summary>Gathers the elements of a batch by its number.</summary>
-internal sealed class GatherReader<T>(IndexedReader<T> input, int size, bool dropRemainder) : IndexedReader<ElementRun<T>>
+internal sealed class GatherReader<T>(IndexedReader<T> input, int size, bool dropRemainder) : BatchingReader<T, ElementRun<T>>(input, size, dropRemainder)
 {
-    public override long Count => BatchingStream<T, ElementRun<T>>.BatchCount(input.Count, size, dropRemainder);
-
     public override ElementRun<T> Read(long position)
     {
-        long first = position * size, end = Math.Min(input.Count, first + size);
-        ElementRun<T> run = new(size, first);
+        long first = position * Size, end = Math.Min(Input.Count, first + Size);
+        ElementRun<T> run = new(Size, first);
         try
         {
-            for (long i = first; i < end; i++) run.Add(input.Read(i), input.IndexAt(i), input.SourceAt(i));
+            for (long i = first; i < end; i++) run.Add(Input.Read(i), Input.IndexAt(i), Input.SourceAt(i));
             return run;
         }
         catch
@@ -59,19 +57,5 @@ internal sealed class GatherReader<T>(IndexedReader<T> input, int size, bool dro
             run.Dispose();
             throw;
         }
-    }
-
-    public override SourceLocation SourceAt(long position) => input.SourceAt(position * size);
-
-    public override long ToGlobal(long position) => input.ToGlobal(Math.Min(position * size, input.Count));
-
-    public override long FromGlobal(long global) => BatchingStream<T, ElementRun<T>>.BatchCount(input.FromGlobal(global), size, dropRemainder: false);
-
-    public override IndexLayout Layout => input.Layout.Local;
-
-    protected override void Dispose(bool disposing)
-    {
-        input.Dispose();
-        base.Dispose(disposing);
     }
 }
