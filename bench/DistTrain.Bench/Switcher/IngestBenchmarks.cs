@@ -3,38 +3,22 @@ using DistTrain.Kernels;
 
 namespace DistTrain.Bench;
 
-/// <summary>The frame of the <c>ingest</c> groups under BenchmarkDotNet: a case with its own number of threads, and the body that the rows measure too.</summary>
-public abstract class IngestBenchmarks(string group)
+/// <summary>The <c>ingest</c> groups under BenchmarkDotNet: each case with its own number of threads, and the body that the rows measure too.</summary>
+public abstract class IngestBenchmarks(string group) : WorkloadBenchmarks
 {
-    private ComputeDevice? _device;
-    private Workload? _workload;
-
     /// <summary>What is done.</summary>
     [ParamsSource(nameof(Cases))]
-    public BenchCase? Case { get; set; }
+    public override BenchCase? Case { get; set; }
 
     /// <summary>The group's cases.</summary>
     public IEnumerable<BenchCase> Cases => IngestCases.Of(group);
 
-    /// <summary>Makes the data.</summary>
-    [GlobalSetup]
-    public void Open()
-    {
-        _device = DeviceCatalog.Open("cpu");
-        _workload = Case!.Open(_device);
-    }
-
-    /// <summary>Frees all.</summary>
-    [GlobalCleanup]
-    public void Close()
-    {
-        _workload?.Dispose();
-        _device?.Dispose();
-    }
-
     /// <summary>The body.</summary>
     [Benchmark]
-    public void Run() => _workload!.Run();
+    public void Run() => Workload.Run();
+
+    /// <inheritdoc/>
+    protected override ComputeDevice OpenDevice() => DeviceCatalog.Open("cpu");
 }
 
 /// <summary><c>ingest crc32c</c> under BenchmarkDotNet.</summary>
