@@ -1,4 +1,3 @@
-using System.IO.Compression;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
@@ -61,7 +60,7 @@ public sealed class FromPipeTests
     [InlineData(DataCompression.Zstd)]
     public void Compressed_streams_are_decompressed_and_found_out_if_cut_short(DataCompression kind)
     {
-        byte[] content = Records(30, 10_000), compressed = Compress(kind, content);
+        byte[] content = Records(30, 10_000), compressed = CompressedBytes.Of(kind, content);
         List<string> expected = RecordRuns.All(Dataset.FromPipe([Stream("a", content)], s_framing));
         Assert.Equal(expected, RecordRuns.All(Dataset.FromPipe([new PipeSource("a", () => new MemoryStream(compressed), kind)], s_framing)));
         string error = RecordRuns.All(Dataset.FromPipe([new PipeSource("a", () => new MemoryStream(compressed, 0, compressed.Length - 3), kind)], s_framing))[^1];
@@ -131,18 +130,6 @@ public sealed class FromPipeTests
             writer.Write(record);
         }
         return stream.ToArray();
-    }
-
-    private static byte[] Compress(DataCompression kind, byte[] content)
-    {
-        using MemoryStream compressed = new();
-        using (Stream stream = kind switch
-        {
-            DataCompression.Gzip => new GZipStream(compressed, CompressionLevel.Fastest),
-            DataCompression.Zlib => new ZLibStream(compressed, CompressionLevel.Fastest),
-            _ => new ZstdSharp.CompressionStream(compressed),
-        }) stream.Write(content);
-        return compressed.ToArray();
     }
 
     private sealed class FailingStream(byte[] content) : ForwardStream

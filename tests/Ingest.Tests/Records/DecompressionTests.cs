@@ -1,5 +1,3 @@
-using System.IO.Compression;
-
 namespace DistTrain.Ingest.Tests;
 
 public sealed class DecompressionTests : IDisposable
@@ -19,7 +17,7 @@ public sealed class DecompressionTests : IDisposable
         {
             TFRecordOptions options = new() { ReadAhead = readAhead, SlabByteCount = 1 << 16, Compression = kind };
             List<string> expected = RecordRuns.All(Dataset.FromTFRecord(_folder.Write("plain", content), new TFRecordOptions { ReadAhead = false }));
-            Assert.Equal(expected, RecordRuns.All(Dataset.FromTFRecord(_folder.Write("compressed", Compress(kind, content)), options)));
+            Assert.Equal(expected, RecordRuns.All(Dataset.FromTFRecord(_folder.Write("compressed", CompressedBytes.Of(kind, content)), options)));
         }
     }
 
@@ -32,7 +30,7 @@ public sealed class DecompressionTests : IDisposable
     [InlineData(DataCompression.Zstd, "a")]
     public void Names_and_first_bytes_tell_the_compression(DataCompression kind, string name)
     {
-        string file = _folder.Write(name, Compress(kind, Records(3, 10, seed: 2)));
+        string file = _folder.Write(name, CompressedBytes.Of(kind, Records(3, 10, seed: 2)));
         Assert.Equal(3, RecordRuns.All(Dataset.FromTFRecord(file)).Count);
     }
 
@@ -58,7 +56,7 @@ public sealed class DecompressionTests : IDisposable
     public void A_compressed_file_cut_short_anywhere_is_found(DataCompression kind)
     {
         // Two records, so that a cut may well fall where a record ends.
-        byte[] whole = Compress(kind, Records(2, 40, seed: 5));
+        byte[] whole = CompressedBytes.Of(kind, Records(2, 40, seed: 5));
         for (int length = 0; length < whole.Length; length++)
         {
             List<string> seen = RecordRuns.All(Dataset.FromTFRecord(_folder.Write("cut", whole[..length]), Inline(kind)));
@@ -70,7 +68,7 @@ public sealed class DecompressionTests : IDisposable
     [MemberData(nameof(Kinds))]
     public void Damage_anywhere_in_a_compressed_file_is_found_or_harmless(DataCompression kind)
     {
-        byte[] content = Records(2, 40, seed: 6), whole = Compress(kind, content);
+        byte[] content = Records(2, 40, seed: 6), whole = CompressedBytes.Of(kind, content);
         List<string> expected = RecordRuns.All(Dataset.FromTFRecord(_folder.Write("plain", content)));
         for (int i = 0; i < whole.Length; i++)
         {
@@ -86,7 +84,7 @@ public sealed class DecompressionTests : IDisposable
     [MemberData(nameof(Kinds))]
     public void An_error_in_compressed_data_names_file_and_place(DataCompression kind)
     {
-        byte[] whole = Compress(kind, Records(2, 40, seed: 7));
+        byte[] whole = CompressedBytes.Of(kind, Records(2, 40, seed: 7));
         string message = RecordRuns.All(Dataset.FromTFRecord(_folder.Write("cut", whole[..^5]), Inline(kind)))[^1];
         Assert.StartsWith("!cut, byte ", message);
         Assert.Contains(": FromTFRecord, record ", message);
@@ -107,7 +105,7 @@ public sealed class DecompressionTests : IDisposable
     [MemberData(nameof(Kinds))]
     public void A_run_over_compressed_files_goes_on_exactly_where_it_was_saved(DataCompression kind)
     {
-        string[] files = [_folder.Write("a", Compress(kind, Records(5, 100_000, seed: 8))), _folder.Write("b", Compress(kind, Records(4, 10, seed: 9)))];
+        string[] files = [_folder.Write("a", CompressedBytes.Of(kind, Records(5, 100_000, seed: 8))), _folder.Write("b", CompressedBytes.Of(kind, Records(4, 10, seed: 9)))];
         CheckpointChecker.Check(() => Dataset.FromTFRecord(files, Inline(kind)), record => Crc32C.Compute(record.Span), breakPoints: 4);
     }
 
@@ -126,17 +124,5 @@ public sealed class DecompressionTests : IDisposable
             writer.Write(record.AsSpan(0, random.Next(length + 1)));
         }
         return stream.ToArray();
-    }
-
-    private static byte[] Compress(DataCompression kind, byte[] content)
-    {
-        using MemoryStream compressed = new();
-        using (Stream stream = kind switch
-        {
-            DataCompression.Gzip => new GZipStream(compressed, CompressionLevel.Fastest),
-            DataCompression.Zlib => new ZLibStream(compressed, CompressionLevel.Fastest),
-            _ => new ZstdSharp.CompressionStream(compressed),
-        }) stream.Write(content);
-        return compressed.ToArray();
     }
 }
