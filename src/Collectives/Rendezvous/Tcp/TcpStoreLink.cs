@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Net;
 using System.Net.Sockets;
 
 namespace DistTrain.Collectives;
@@ -37,7 +38,7 @@ internal sealed class TcpStoreLink : IDisposable
         _welcome = welcome;
         welcome.Socket.Blocking = true;
         welcome.Socket.SendTimeout = (int)sendTimeout.TotalMilliseconds;
-        _reader = new Thread(ReadAll, maxStackSize: 256 * 1024) { IsBackground = true, Name = "rendezvous client" };
+        _reader = new Thread(ReadAll, maxStackSize: 256 * 1024) { IsBackground = true, Name = $"client {((IPEndPoint)welcome.Socket.RemoteEndPoint!).Port}" };
         _reader.Start();
     }
 

@@ -28,7 +28,7 @@ public sealed class TcpStoreServer : IDisposable
         EndPoint = (IPEndPoint)listener.LocalEndPoint!;
         Description = $"TCP store on port {Port}";
         _pump = new TcpStorePump(listener, Description, job, secret, options);
-        _thread = new Thread(_pump.Run, maxStackSize: 512 * 1024) { IsBackground = true, Name = $"rendezvous server {Port}" };
+        _thread = new Thread(_pump.Run, maxStackSize: 512 * 1024) { IsBackground = true, Name = $"store {Port}" };
         _thread.Start();
     }
 
