@@ -69,10 +69,12 @@ public sealed class JobSecret
     /// <returns>The secret; null if neither is set.</returns>
     /// <exception cref="FormatException">What is set holds no secret.</exception>
     /// <exception cref="IOException">The file can't be read.</exception>
-    public static JobSecret? FromEnvironment()
+    public static JobSecret? FromEnvironment() => FromVariables(Environment.GetEnvironmentVariable);
+
+    internal static JobSecret? FromVariables(Func<string, string?> find)
     {
-        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } hex) return FromHex(hex, $"environment variable {Variable}");
-        return Environment.GetEnvironmentVariable(FileVariable) is { Length: > 0 } path ? FromFile(path) : null;
+        if (find(Variable) is { Length: > 0 } hex) return FromHex(hex, $"environment variable {Variable}");
+        return find(FileVariable) is { Length: > 0 } path ? FromFile(path) : null;
     }
 
     /// <summary>Writes the secret to a new file that only its owner may read and write.</summary>

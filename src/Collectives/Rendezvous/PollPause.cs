@@ -1,11 +1,9 @@
 namespace DistTrain.Collectives;
 
-/// <summary>Pauses between looks at something that can't wake us: from 1 ms, half as long again each time, to a longest.</summary>
-internal struct PollPause
+/// <summary>Pauses between looks at something that can't wake us: from a first, half as long again each time, to a longest; each somewhat shorter by chance, so that many who look don't keep step.</summary>
+internal struct PollPause(TimeSpan first, TimeSpan longest)
 {
-    private static readonly TimeSpan First = TimeSpan.FromMilliseconds(1);
-    private readonly TimeSpan _longest;
-    private TimeSpan _next;
+    private TimeSpan _next = first;
 
     public PollPause()
         : this(TimeSpan.FromMilliseconds(50))
@@ -13,19 +11,19 @@ internal struct PollPause
     }
 
     internal PollPause(TimeSpan longest)
-        : this(First, longest)
+        : this(TimeSpan.FromMilliseconds(1), longest)
     {
     }
-
-    internal PollPause(TimeSpan first, TimeSpan longest) => (_next, _longest) = (first, longest);
 
     /// <summary>Pauses, no longer than a limit.</summary>
     /// <exception cref="OperationCanceledException">The token ended it.</exception>
     internal void Wait(TimeSpan limit, CancellationToken cancellationToken)
     {
-        TimeSpan pause = _next < limit ? _next : limit;
-        _next = _next * 1.5 < _longest ? _next * 1.5 : _longest;
-        if (!cancellationToken.CanBeCanceled) Thread.Sleep(pause);
-        else if (cancellationToken.WaitHandle.WaitOne(pause)) cancellationToken.ThrowIfCancellationRequested();
+        TimeSpan pause = _next * (0.5 + (Random.Shared.NextDouble() / 2));
+        _next = _next * 1.5 < longest ? _next * 1.5 : longest;
+        // Systems pause whole milliseconds; none at all would be no pause.
+        int milliseconds = (int)Math.Ceiling((pause < limit ? pause : limit).TotalMilliseconds);
+        if (!cancellationToken.CanBeCanceled) Thread.Sleep(milliseconds);
+        else if (cancellationToken.WaitHandle.WaitOne(milliseconds)) cancellationToken.ThrowIfCancellationRequested();
     }
 }

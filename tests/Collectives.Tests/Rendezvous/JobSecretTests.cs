@@ -73,21 +73,14 @@ public sealed class JobSecretTests : IDisposable
         JobSecret secret = JobSecret.Create();
         string path = Path.Combine(_folder, "secret");
         secret.WriteFile(path);
-        try
-        {
-            Assert.Null(JobSecret.FromEnvironment());
-            Environment.SetEnvironmentVariable(JobSecret.FileVariable, path);
-            Assert.True(JobSecret.FromEnvironment()!.Matches(secret));
-            JobSecret other = JobSecret.Create();
-            Environment.SetEnvironmentVariable(JobSecret.Variable, other.ToHex());
-            Assert.True(JobSecret.FromEnvironment()!.Matches(other));
-            Environment.SetEnvironmentVariable(JobSecret.Variable, "nonsense");
-            Assert.StartsWith("environment variable DISTTRAIN_JOB_SECRET: ", Assert.Throws<FormatException>(JobSecret.FromEnvironment).Message, StringComparison.Ordinal);
-        }
-        finally
-        {
-            Environment.SetEnvironmentVariable(JobSecret.Variable, null);
-            Environment.SetEnvironmentVariable(JobSecret.FileVariable, null);
-        }
+        JobSecret other = JobSecret.Create();
+        Assert.Null(Find());
+        Assert.True(Find((JobSecret.FileVariable, path))!.Matches(secret));
+        Assert.True(Find((JobSecret.FileVariable, path), (JobSecret.Variable, other.ToHex()))!.Matches(other));
+        var failure = Assert.Throws<FormatException>(() => Find((JobSecret.Variable, "nonsense")));
+        Assert.Equal("environment variable DISTTRAIN_JOB_SECRET: a job secret is 64 hexadecimal digits, found 8 characters", failure.Message);
     }
+
+    private static JobSecret? Find(params (string Name, string Value)[] variables) =>
+        JobSecret.FromVariables(name => variables.FirstOrDefault(variable => variable.Name == name).Value);
 }

@@ -10,7 +10,7 @@ internal sealed class TcpStoreDialer(string host, int port, string description, 
 
     internal TcpStoreWelcome Dial(Deadline deadline)
     {
-        TimeSpan pause = FirstPause;
+        var pause = new PollPause(FirstPause, LongestPause);
         string last = "no try was made";
         Exception? cause = null;
         for (int tries = 0; ; tries++)
@@ -22,8 +22,7 @@ internal sealed class TcpStoreDialer(string host, int port, string description, 
                     $"{description}: no connection to host '{host}' port {port} within {deadline.Timeout.TotalSeconds:0.###} s, {tries} {(tries == 1 ? "try" : "tries")}; last: {last}", cause);
             }
             if (Try(deadline, ref last, ref cause) is { } welcome) return welcome;
-            Pause(pause, deadline);
-            pause = 2 * pause < LongestPause ? 2 * pause : LongestPause;
+            pause.Wait(deadline.Left, deadline.CancellationToken);
         }
     }
 
@@ -53,13 +52,6 @@ internal sealed class TcpStoreDialer(string host, int port, string description, 
             (last, cause) = (failure.Message, failure);
         }
         return null;
-    }
-
-    // Many ranks start at the same moment: each waits a time of its own.
-    private static void Pause(TimeSpan pause, Deadline deadline)
-    {
-        TimeSpan own = pause * (0.5 + Random.Shared.NextDouble());
-        new PollPause(own, own).Wait(deadline.Left, deadline.CancellationToken);
     }
 
     /// <summary>The system's lookup can't be told to stop: it has a thread of its own, which ends when the system gives up.</summary>
