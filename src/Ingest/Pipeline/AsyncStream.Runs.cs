@@ -165,6 +165,9 @@ internal sealed partial class AsyncStream<TIn, TOut>
         return (count, isEnded, Stopwatch.GetTimestamp() - began - (WaitClock.Ticks - waited));
     }
 
+    // What elements cost is not known before the first one is done, and it may take long.
+    private bool IsWorthWaking(int count) => _stage.ElementCount == 0 || count * _stage.ParallelTicks >= s_wakeTicks;
+
     private Span<Job> EndPull(Job[] jobs, int count, bool isEnded, out long place)
     {
         lock (_lock)
@@ -176,7 +179,7 @@ internal sealed partial class AsyncStream<TIn, TOut>
             _isInputEnded |= isEnded;
             if (isEnded) WakeConsumer();
             if (isEnded) Monitor.PulseAll(_lock);
-            else if (count > _runTaken && (count - _runTaken) * _stage.ParallelTicks >= s_wakeTicks) Monitor.Pulse(_lock);
+            else if (count > _runTaken && IsWorthWaking(count - _runTaken)) Monitor.Pulse(_lock);
             jobs.AsSpan(0, _runTaken).Clear();
             return own;
         }

@@ -48,6 +48,24 @@ public sealed class AsyncStreamTests
     }
 
     [Fact]
+    public void All_threads_work_although_none_has_finished_an_element_yet()
+    {
+        const int Threads = 8;
+        for (int i = 0; i < 20; i++)
+        {
+            using CountdownEvent missing = new(Threads);
+            using CancellationTokenSource stop = new(TimeSpan.FromSeconds(30));
+            using DatasetIterator<long> run = Dataset.Range(Threads).Map((n, context) =>
+            {
+                missing.Signal();
+                missing.Wait(context.Cancellation);
+                return n;
+            }, Threads).Iterate(cancellation: stop.Token);
+            Assert.Equal(Sources.Numbers(Threads), Sources.Drain(run));
+        }
+    }
+
+    [Fact]
     public void An_input_that_can_not_be_saved_can_be_read_ahead()
     {
         Dataset<long> unordered = Dataset.Range(50).Map(n => n, 2, deterministic: false).Prefetch(4);
