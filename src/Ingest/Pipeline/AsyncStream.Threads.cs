@@ -86,6 +86,8 @@ internal sealed partial class AsyncStream<TIn, TOut>
         {
             // Another one may have been started in its place already.
             if (_threads[number] == Thread.CurrentThread) _threads[number] = null;
+            _leaving.RemoveAll(static thread => !thread.IsAlive);
+            _leaving.Add(Thread.CurrentThread);
             _alive--;
             isLast = _isAbandoned && _alive == 0;
             WakeConsumer();

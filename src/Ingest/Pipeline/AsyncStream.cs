@@ -33,6 +33,9 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
     private readonly object _lock = new();
     private readonly SemaphoreSlim _consumerGate = new(0);
     private readonly List<Thread?> _threads = [];
+
+    // Those that have nothing left to do but to end.
+    private readonly List<Thread> _leaving = [];
     private CancellationTokenRegistration _wakeOnCancel;
 
     // Places: the consumer's next one, the end of what was taken from the input, what was finished, what was given a place out of order.
@@ -150,12 +153,11 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
 
     private bool TryStopThreads()
     {
-        Thread?[] threads;
+        Thread[] leaving;
         lock (_lock)
         {
             _isStopped = true;
             Monitor.PulseAll(_lock);
-            threads = [.. _threads];
             long deadline = Environment.TickCount64 + (long)_context.Options.StopTimeout.TotalMilliseconds;
             while (_alive > 0)
             {
@@ -165,9 +167,9 @@ internal sealed partial class AsyncStream<TIn, TOut> : ElementStream<TOut>
                 _isAbandoned = true;
                 return false;
             }
+            leaving = [.. _leaving];
         }
-        // They have nothing left to do.
-        foreach (Thread? thread in threads) thread?.Join();
+        foreach (Thread thread in leaving) thread.Join();
         return true;
     }
 
