@@ -3,22 +3,66 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace DistTrain.Ingest;
 
-/// <summary>Keeps elements in memory: as they are, or, with a codec, as bytes of which each taker gets a copy.</summary>
+/// <summary>
+/// Keeps elements in memory: as they are, or, with a codec, as bytes of which each taker gets a copy. One pass at a time gathers them, and gives it up when it is found
+/// to stand still or to be much slower than another one.
+/// </summary>
 internal sealed class MemoryCacheStore<T>(ElementCodec<T>? codec) : CacheStore<T>
 {
     private readonly Lock _lock = new();
-    private Filling? _complete;
+    private Filling? _complete, _filling;
     private bool _isTooLarge;
 
     internal override bool IsComplete => Volatile.Read(ref _complete) is not null;
 
     internal override long Count => _complete!.Count;
 
-    internal override CacheFilling<T>? BeginFilling(StreamContext context) => Volatile.Read(ref _isTooLarge) ? null : new Filling(this, codec, MemoryBudget.Resolve(context.Options));
+    internal override CacheFilling<T>? BeginFilling(StreamContext context)
+    {
+        lock (_lock)
+        {
+            if (IsComplete || Volatile.Read(ref _isTooLarge)) return null;
+            if (_filling is not null) return new Onlooker(this, _filling);
+            // The pass's own: it is only known here.
+            Filling filling = new(this, codec, MemoryBudget.Resolve(context.Options));
+            return _filling = filling;
+        }
+    }
 
     internal override CachedPass<T> OpenPass(StreamContext context) => new Pass(_complete!);
 
     internal override IndexedReader<T> OpenIndexed(StreamContext context) => new Reader(_complete!);
+
+    private bool IsGathering(Filling filling) => Volatile.Read(ref _filling) == filling;
+
+    private void End(Filling filling)
+    {
+        lock (_lock)
+            if (_filling == filling) _filling = null;
+    }
+
+    /// <summary>A pass while another one gathers: it keeps nothing, and sees whether the other one gets on.</summary>
+    private sealed class Onlooker(MemoryCacheStore<T> store, Filling other) : CacheFilling<T>
+    {
+        private readonly int _countBefore = other.Count;
+        private int _passed;
+
+        internal override bool TryAdd(in T element, long index)
+        {
+            _passed++;
+            return store.IsGathering(other);
+        }
+
+        internal override void Complete()
+        {
+            if (other.Count - _countBefore < _passed / 2) store.End(other);
+        }
+
+        public override void Dispose()
+        {
+            // It has nothing.
+        }
+    }
 
     private sealed class Filling(MemoryCacheStore<T> store, ElementCodec<T>? codec, long budget) : CacheFilling<T>
     {
@@ -34,6 +78,7 @@ internal sealed class MemoryCacheStore<T>(ElementCodec<T>? codec) : CacheStore<T
 
         internal override bool TryAdd(in T element, long index)
         {
+            if (!store.IsGathering(this)) return false;
             KeepIndex(index);
             if (codec is null) Keep(element);
             else Encode(codec, element);
@@ -47,10 +92,7 @@ internal sealed class MemoryCacheStore<T>(ElementCodec<T>? codec) : CacheStore<T
             lock (store._lock) store._complete ??= this;
         }
 
-        public override void Dispose()
-        {
-            // Memory alone.
-        }
+        public override void Dispose() => store.End(this);
 
         internal T Get(int place) => codec is null ? _elements[place] : codec.Read(_encoded[place]);
 

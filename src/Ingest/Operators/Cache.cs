@@ -4,7 +4,8 @@ public abstract partial class Dataset<T>
 {
     /// <summary>
     /// Keeps the elements in memory as they first come by, so that later epochs and other runs over this same object take them from there. What comes before gives
-    /// its first epoch's elements in every epoch. Elements that don't fit the memory budget (<see cref="IngestOptions.MemoryBudgetBytes"/>) are read again each time.
+    /// its first epoch's elements in every epoch. Of several runs at a time one gathers them. Elements that don't fit the memory budget
+    /// (<see cref="IngestOptions.MemoryBudgetBytes"/>) are read again each time.
     /// </summary>
     /// <param name="codec">
     /// Copies elements that are disposable, which are kept as bytes; by default the library's own, if it knows the type. Others are kept as they are, and must not be changed.

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.RegularExpressions;
 
 namespace DistTrain.Ingest.Tests;
@@ -91,6 +92,49 @@ public sealed class CacheTests : IDisposable
     }
 
     [Fact]
+    public void Of_runs_at_the_same_time_one_gathers_whoever_is_ahead_at_the_end()
+    {
+        int read = 0;
+        CountingCodec codec = new();
+        Dataset<Record> dataset = Numbered(6, () => read++).Cache(codec);
+        using DatasetIterator<Record> first = dataset.Iterate(), second = dataset.Iterate();
+        List<int> found = [Next(first), Next(second), Next(second), Next(first)];
+        for (int i = 0; i < 5; i++) found.AddRange([Next(second), Next(first)]);
+        Assert.Equal([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, -1, -1], found);
+        Assert.Equal((12, 6), (read, codec.WrittenCount));
+        using DatasetIterator<Record> third = dataset.Iterate();
+        Assert.Equal([0, 1, 2, 3, 4, 5, -1], Enumerable.Range(0, 7).Select(_ => Next(third)));
+        Assert.Equal((12, 6), (read, codec.WrittenCount));
+    }
+
+    [Fact]
+    public void A_run_that_stands_still_does_not_keep_others_from_gathering()
+    {
+        int read = 0;
+        CountingCodec codec = new();
+        Dataset<Record> dataset = Numbered(6, () => read++).Cache(codec);
+        using DatasetIterator<Record> still = dataset.Iterate(), other = dataset.Repeat(4).Iterate();
+        Assert.Equal(0, Next(still));
+        for (int i = 0; i < 24; i++) Assert.Equal(i % 6, Next(other));
+        // One pass looks on, one gathers, two take what is there.
+        Assert.Equal((1 + 6 + 6, 1 + 6), (read, codec.WrittenCount));
+        Assert.Equal([1, 2, 3, 4, 5, -1], Enumerable.Range(0, 6).Select(_ => Next(still)));
+        Assert.Equal(1 + 6, codec.WrittenCount);
+    }
+
+    [Fact]
+    public void A_run_that_is_broken_off_leaves_the_gathering_to_the_next_one()
+    {
+        int read = 0;
+        CountingCodec codec = new();
+        Dataset<Record> dataset = Numbered(6, () => read++).Cache(codec);
+        using (DatasetIterator<Record> broken = dataset.Iterate()) Assert.Equal(0, Next(broken));
+        using DatasetIterator<Record> run = dataset.Repeat(2).Iterate();
+        for (int i = 0; i < 12; i++) Assert.Equal(i % 6, Next(run));
+        Assert.Equal((1 + 6, 1 + 6), (read, codec.WrittenCount));
+    }
+
+    [Fact]
     public void A_shuffled_epoch_is_kept_in_its_order_and_by_number_too()
     {
         Dataset<long> dataset = Dataset.Range(20).GlobalShuffle(3).Cache();
@@ -159,6 +203,31 @@ public sealed class CacheTests : IDisposable
         Dataset<long> cached = Dataset.Range(3).Cache(File);
         Assert.Contains(problem, Assert.Throws<DataFormatException>(() => cached.GlobalShuffle(1).Count()).Message);
         Assert.Contains(problem, Assert.Throws<DataFormatException>(() => cached.Count()).Message);
+    }
+
+    private static Dataset<Record> Numbered(int count, Action onRead) => Dataset.Range(count).Map(n =>
+    {
+        onRead();
+        return DistTrain.Ingest.Record.Copy([(byte)n]);
+    });
+
+    private static int Next(DatasetIterator<Record> run)
+    {
+        if (!run.TryNext(out Record record)) return -1;
+        using (record) return record.Span[0];
+    }
+
+    private sealed class CountingCodec : ElementCodec<Record>
+    {
+        internal int WrittenCount { get; private set; }
+
+        public override void Write(IBufferWriter<byte> destination, in Record element)
+        {
+            WrittenCount++;
+            Default!.Write(destination, element);
+        }
+
+        public override Record Read(ReadOnlySpan<byte> bytes) => Default!.Read(bytes);
     }
 
     private Dataset<long> Cached(Dataset<long> input, bool isFile, string name = "") => isFile ? input.Cache(File + name) : input.Cache();
