@@ -230,7 +230,7 @@ public sealed class ElasticMembershipTests : IDisposable
         {
             MinNodeCount = min, MaxNodeCount = max, LastCall = TimeSpan.FromMilliseconds(lastCall), BeatInterval = TimeSpan.FromMilliseconds(20), BeatTimeout = TimeSpan.FromSeconds(1),
         };
-        var client = _rig.Join(options: new TcpStoreClientOptions { RequestTimeout = TimeSpan.FromSeconds(2) });
+        var client = _rig.Join(options: new TcpStoreClientOptions { RequestTimeout = TimeSpan.FromSeconds(1) });
         var node = new ElasticMembership(client, "group", new MembershipNode(id, slots, $"host-{id}"), options);
         _nodes.Add(node);
         return node;

@@ -169,6 +169,59 @@ public sealed class TcpStoreFaultTests
     }
 
     [Fact]
+    public void A_server_that_stops_answering_is_an_error_that_says_so_and_the_next_call_finds_it_well()
+    {
+        using var rig = new TcpStoreRig();
+        bool isFrozen = false;
+        using var proxy = new CuttingProxy(rig.Port, (_, _) => Volatile.Read(ref isFrozen) ? CuttingProxy.Fate.Swallow : CuttingProxy.Fate.Pass);
+        TcpStoreClient client = rig.Join(proxy.Port, s_brief with { TryTimeout = TimeSpan.FromSeconds(5) });
+        Volatile.Write(ref isFrozen, true);
+        string expected = $"TCP store 127.0.0.1:{proxy.Port} did not answer within 0.4 s: its process is stopped, overloaded or cut off";
+        Assert.Equal(expected, Assert.Throws<RendezvousTimeoutException>(() => client.Set("a", [1])).Message);
+        Volatile.Write(ref isFrozen, false);
+        client.Set("a", [2]);
+        Assert.Equal([2], client.Get("a", TcpStoreRig.Long));
+        Volatile.Write(ref isFrozen, true);
+        Assert.Equal(expected, Assert.Throws<RendezvousTimeoutException>(() => client.Get("b", TimeSpan.FromSeconds(0.4))).Message);
+    }
+
+    [Fact]
+    public void Many_threads_may_share_a_client()
+    {
+        using var rig = new TcpStoreRig();
+        TcpStoreClient client = rig.Join();
+        var failures = new List<Exception>();
+        Thread[] threads = [.. Enumerable.Range(0, 8).Select(i => new Thread(() =>
+        {
+            Exception? failure = Record.Exception(() =>
+            {
+                for (int round = 0; round < 20; round++)
+                {
+                    client.Set($"{i}/{round}", [(byte)i]);
+                    Assert.Equal([(byte)((i + 1) % 8)], client.Get($"{(i + 1) % 8}/{round}", TcpStoreRig.Long));
+                }
+            });
+            if (failure is not null)
+                lock (failures) failures.Add(failure);
+        }))];
+        foreach (Thread thread in threads) thread.Start();
+        foreach (Thread thread in threads) thread.Join();
+        Assert.Empty(failures);
+    }
+
+    [Fact]
+    public void One_client_may_wait_for_so_many_things_and_no_more()
+    {
+        using var rig = new TcpStoreRig();
+        TcpStoreWelcome client = rig.Greet();
+        for (ulong number = 1; number <= StoreRequests.MaxWaiterCount + 1; number++) client.Socket.Send(client.Sent.Close(StoreRequest.Encode(number, StoreVerb.Get, ["never"u8.ToArray()], [])));
+        byte[] head = new byte[FrameSeal.LengthByteCount + sizeof(ulong) + 1];
+        Assert.Equal(head.Length, client.Socket.Receive(head));
+        Assert.Equal((StoreRequests.MaxWaiterCount + 1UL, (byte)StoreStatus.Failed), (BitConverter.ToUInt64(head, FrameSeal.LengthByteCount), head[^1]));
+        Assert.Equal(StoreRequests.MaxWaiterCount, rig.Server.Pump.Requests.WaiterCount);
+    }
+
+    [Fact]
     public void A_client_that_dies_frees_what_it_held()
     {
         using var rig = new TcpStoreRig();

@@ -37,13 +37,15 @@ public sealed class TcpStoreHostileTests
     {
         using var rig = new TcpStoreRig(new TcpStoreServerOptions { GreetingTimeout = s_soon });
         byte[] hello = TcpStoreProtocol.Hello(TcpStoreProtocol.EncodeJobId(TcpStoreRig.Job), new byte[TcpStoreProtocol.NonceByteCount]);
-        foreach (int count in new[] { 0, 1, 8, 9, 11, 12, 30, hello.Length - 1, hello.Length })
+        Socket[] strangers = [.. new[] { 0, 1, 8, 9, 11, 12, 30, hello.Length - 1, hello.Length }.Select(count =>
         {
             Socket stranger = rig.Dial();
             stranger.Send(hello.AsSpan(0, count));
-            Assert.True(TcpStoreRig.IsEnded(stranger));
-            Assert.EndsWith(": did not prove in time that it belongs to the job", rig.Server.LastRefusal!, StringComparison.Ordinal);
-        }
+            return stranger;
+        })];
+        foreach (Socket stranger in strangers) Assert.True(TcpStoreRig.IsEnded(stranger));
+        Assert.Equal(strangers.Length, rig.Server.RefusalCount);
+        Assert.EndsWith(": did not prove in time that it belongs to the job", rig.Server.LastRefusal!, StringComparison.Ordinal);
         rig.CheckThatRanksGetThrough();
     }
 

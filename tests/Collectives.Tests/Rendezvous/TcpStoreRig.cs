@@ -158,6 +158,7 @@ internal sealed class CuttingProxy : IDisposable
         Pass,
         Cut,
         Damage,
+        Swallow,
     }
 
     internal int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
@@ -203,6 +204,7 @@ internal sealed class CuttingProxy : IDisposable
                 Fate fate = _decide(isFromClient, isFromClient ? Interlocked.Increment(ref _fromClients) : Interlocked.Increment(ref _fromServer));
                 if (fate != Fate.Pass) CutCount++;
                 if (fate == Fate.Cut) break;
+                if (fate == Fate.Swallow) continue;
                 if (fate == Fate.Damage) bytes[count / 2] ^= 0x10;
                 to.Send(bytes.AsSpan(0, count));
             }

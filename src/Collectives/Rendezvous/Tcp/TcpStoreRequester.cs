@@ -12,7 +12,8 @@ internal sealed class TcpStoreRequester(string description, TcpStoreDialer diale
     private readonly CancellationTokenSource _closing = new();
     private volatile TcpStoreLink? _link;
     private byte[]? _instance;
-    private volatile bool _hasWritten, _isDisposed;
+    private volatile bool _hasWritten;
+    private bool _isDisposed;
     private volatile string? _failure;
     private volatile int _forgottenCount;
     private ulong _number;
@@ -45,8 +46,7 @@ internal sealed class TcpStoreRequester(string description, TcpStoreDialer diale
 
     public void Dispose()
     {
-        if (_isDisposed) return;
-        _isDisposed = true;
+        if (Interlocked.Exchange(ref _isDisposed, true)) return;
         _closing.Cancel();
         lock (_dialing)
         {
@@ -76,7 +76,7 @@ internal sealed class TcpStoreRequester(string description, TcpStoreDialer diale
     }
 
     /// <returns>Whether the request has ended, with or without an answer.</returns>
-    private static bool Wait(TcpStoreLink link, TcpStorePending pending, ulong number, StoreVerb verb, Deadline deadline)
+    private bool Wait(TcpStoreLink link, TcpStorePending pending, ulong number, StoreVerb verb, Deadline deadline)
     {
         bool canWait = verb is StoreVerb.Get or StoreVerb.Wait;
         try
@@ -85,7 +85,7 @@ internal sealed class TcpStoreRequester(string description, TcpStoreDialer diale
             if (canWait)
             {
                 link.Send(StoreRequest.Encode(number, StoreVerb.Cancel, [], []));
-                if (pending.Wait(CancelGrace, deadline.CancellationToken)) return pending.Answer is not null;
+                if (pending.Wait(requestTimeout < CancelGrace ? requestTimeout : CancelGrace, deadline.CancellationToken)) return pending.Answer is not null;
             }
             // A server that doesn't answer in all that time is none; the next call looks for it anew.
             link.Lose();
@@ -118,7 +118,7 @@ internal sealed class TcpStoreRequester(string description, TcpStoreDialer diale
         }
         try
         {
-            ObjectDisposedException.ThrowIf(_isDisposed, typeof(TcpStoreClient));
+            ObjectDisposedException.ThrowIf(Volatile.Read(ref _isDisposed), typeof(TcpStoreClient));
             if (_failure is not null) throw new RendezvousException(_failure);
             return _link is { IsLost: false } other ? other : Dial(deadline);
         }
@@ -138,7 +138,7 @@ internal sealed class TcpStoreRequester(string description, TcpStoreDialer diale
         {
             welcome = dialer.Dial(deadline.With(either.Token));
         }
-        catch (OperationCanceledException) when (_isDisposed)
+        catch (OperationCanceledException) when (Volatile.Read(ref _isDisposed))
         {
             throw new ObjectDisposedException(nameof(TcpStoreClient));
         }

@@ -27,7 +27,15 @@ public sealed class TcpStoreServer : IDisposable
         Socket listener = options.Listener ?? Listen(options.Port, options.Address);
         EndPoint = (IPEndPoint)listener.LocalEndPoint!;
         Description = $"TCP store on port {Port}";
-        _pump = new TcpStorePump(listener, Description, job, secret, options);
+        try
+        {
+            _pump = new TcpStorePump(listener, Description, job, secret, options);
+        }
+        catch (SocketException failure)
+        {
+            listener.Dispose();
+            throw new RendezvousException($"{Description} can't be served: {failure.Message} ({failure.SocketErrorCode})", failure);
+        }
         _thread = new Thread(_pump.Run, maxStackSize: 512 * 1024) { IsBackground = true, Name = $"store {Port}" };
         _thread.Start();
     }
