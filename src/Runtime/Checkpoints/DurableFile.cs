@@ -33,7 +33,7 @@ internal static partial class DurableFile
     }
 
     // Without it the rename itself can be lost. .NET opens no directories.
-    private static void FlushDirectory(string directory)
+    internal static void FlushDirectory(string directory)
     {
         if (!OperatingSystem.IsLinux()) return;
         int descriptor = Open(directory, ReadOnlyCloseOnExec);

@@ -15,6 +15,8 @@ internal static class TensorBytes
             case DType.F32: part.CopyFrom(stream, MemoryMarshal.Cast<byte, float>(bytes)); break;
             case DType.I32: part.CopyFrom(stream, MemoryMarshal.Cast<byte, int>(bytes)); break;
             case DType.F16: part.CopyFrom(stream, MemoryMarshal.Cast<byte, Half>(bytes)); break;
+            case DType.F64: part.CopyFrom(stream, MemoryMarshal.Cast<byte, double>(bytes)); break;
+            case DType.I64: part.CopyFrom(stream, MemoryMarshal.Cast<byte, long>(bytes)); break;
             default: part.CopyFrom(stream, MemoryMarshal.Cast<byte, ushort>(bytes)); break;
         }
     }
@@ -28,6 +30,8 @@ internal static class TensorBytes
             case DType.F32: part.CopyTo(stream, MemoryMarshal.Cast<byte, float>(bytes)); break;
             case DType.I32: part.CopyTo(stream, MemoryMarshal.Cast<byte, int>(bytes)); break;
             case DType.F16: part.CopyTo(stream, MemoryMarshal.Cast<byte, Half>(bytes)); break;
+            case DType.F64: part.CopyTo(stream, MemoryMarshal.Cast<byte, double>(bytes)); break;
+            case DType.I64: part.CopyTo(stream, MemoryMarshal.Cast<byte, long>(bytes)); break;
             default: part.CopyTo(stream, MemoryMarshal.Cast<byte, ushort>(bytes)); break;
         }
     }

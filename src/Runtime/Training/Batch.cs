@@ -6,9 +6,10 @@ namespace DistTrain.Runtime;
 /// <param name="Inputs">[samples, ...], f32.</param>
 /// <param name="Labels">[samples], i32.</param>
 /// <param name="FirstSample">Global index of its first sample, which keys random numbers.</param>
-public readonly record struct Batch(Tensor Inputs, Tensor Labels, long FirstSample) : IDisposable
+/// <param name="GlobalCount">Samples of the whole batch, of which this may be one replica's part.</param>
+public readonly record struct Batch(Tensor Inputs, Tensor Labels, long FirstSample, int GlobalCount) : IDisposable
 {
-    /// <summary>Samples in it.</summary>
+    /// <summary>Samples in it; 0 where a last batch is too small for all replicas.</summary>
     public int Count => Inputs.Shape[0];
 
     /// <inheritdoc/>

@@ -34,6 +34,16 @@ public sealed class ConfusionMatrix
     /// <summary>The part of the samples taken for a class that were of it; NaN without any.</summary>
     public double Precision(int prediction) => (double)this[prediction, prediction] / Enumerable.Range(0, ClassCount).Sum(label => this[label, prediction]);
 
+    /// <summary>All counts as numbers that can be added up over replicas: row by row, then the unclassified ones. Exact to 2^53.</summary>
+    internal IEnumerable<double> Counts => _counts.Append(UnclassifiedCount).Select(count => (double)count);
+
+    internal static ConfusionMatrix Of(int classCount, ReadOnlySpan<double> counts)
+    {
+        ConfusionMatrix matrix = new(classCount) { UnclassifiedCount = (long)counts[^1] };
+        for (int i = 0; i < matrix._counts.Length; i++) matrix._counts[i] = (long)counts[i];
+        return matrix;
+    }
+
     /// <summary>Counts one sample by its logits: the first of the largest is the prediction.</summary>
     internal void Add(int label, ReadOnlySpan<float> logits)
     {

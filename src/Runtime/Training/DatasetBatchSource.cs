@@ -6,11 +6,15 @@ namespace DistTrain.Runtime;
 /// <summary>Batches of a dataset: one pass over it is an epoch. They are taken ahead and brought to the device on threads of the pipeline's own.</summary>
 public sealed class DatasetBatchSource : IBatchSource
 {
-    private readonly Dataset<TensorBatch> _epoch;
+    private readonly Func<BatchShard, Dataset<TensorBatch>> _epoch;
     private readonly string _inputs, _labels;
     private readonly IngestOptions? _options;
     private readonly int _bufferSize;
 
+    // Samples of a batch where the dataset itself divides it among replicas; 0 where rows are taken of whole batches.
+    private readonly int _batchSize;
+
+    /// <summary>Replicas each read every batch and take their rows of it (tf.data's sharding policy OFF, rebatched): right for any dataset, at the cost of reading all on each.</summary>
     /// <param name="epoch">The batches of one epoch; operators that shuffle give each epoch its own order.</param>
     /// <param name="samplesPerEpoch">Rows of all its batches.</param>
     /// <param name="inputs">The column that the model gets: f32.</param>
@@ -19,14 +23,36 @@ public sealed class DatasetBatchSource : IBatchSource
     /// <param name="bufferSize">Batches that may be ready on the device. Two hide an even pipeline; a few more, moments at which it gets no processor.</param>
     /// <exception cref="ArgumentException">It is not known how many batches there are.</exception>
     public DatasetBatchSource(Dataset<TensorBatch> epoch, int samplesPerEpoch, string inputs = "image", string labels = "label", IngestOptions? options = null, int bufferSize = 4)
+        : this(_ => epoch, 0, samplesPerEpoch, inputs, labels, options, bufferSize)
     {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bufferSize);
         ArgumentNullException.ThrowIfNull(epoch);
-        ArgumentOutOfRangeException.ThrowIfNegative(samplesPerEpoch);
         if (!epoch.Cardinality.IsKnown)
             throw new ArgumentException($"the number of batches of an epoch is {epoch.Cardinality}: bound it with Take, or tell it with AssertCardinality", nameof(epoch));
         BatchCount = checked((int)epoch.Cardinality.Count);
-        (_epoch, SamplesPerEpoch, _inputs, _labels, _options, _bufferSize) = (epoch, samplesPerEpoch, inputs, labels, options, bufferSize);
+    }
+
+    /// <summary>Replicas each read only their part (tf.data's sharding policy DATA): put <c>ShardBatches(batchSize, shard)</c> behind what shuffles and before what decodes, and <c>Batch</c> at the end.</summary>
+    /// <param name="epoch">Gives a replica's parts of the batches of one epoch; asked for <see cref="BatchShard.Whole"/> where there is one replica.</param>
+    /// <param name="batchSize">Samples of a whole batch.</param>
+    /// <param name="samplesPerEpoch">Samples of all batches together.</param>
+    /// <param name="inputs">The column that the model gets: f32.</param>
+    /// <param name="labels">The column of classes: i32.</param>
+    /// <param name="options">How the pipeline runs.</param>
+    /// <param name="bufferSize">Batches that may be ready on the device.</param>
+    public static DatasetBatchSource Sharded(Func<BatchShard, Dataset<TensorBatch>> epoch, int batchSize, int samplesPerEpoch, string inputs = "image", string labels = "label",
+        IngestOptions? options = null, int bufferSize = 4)
+    {
+        ArgumentNullException.ThrowIfNull(epoch);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batchSize);
+        return new DatasetBatchSource(epoch, batchSize, samplesPerEpoch, inputs, labels, options, bufferSize);
+    }
+
+    private DatasetBatchSource(Func<BatchShard, Dataset<TensorBatch>> epoch, int batchSize, int samplesPerEpoch, string inputs, string labels, IngestOptions? options, int bufferSize)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bufferSize);
+        ArgumentOutOfRangeException.ThrowIfNegative(samplesPerEpoch);
+        (_epoch, _batchSize, SamplesPerEpoch, _inputs, _labels, _options, _bufferSize) = (epoch, batchSize, samplesPerEpoch, inputs, labels, options, bufferSize);
+        if (batchSize > 0) BatchCount = (samplesPerEpoch + batchSize - 1) / batchSize;
     }
 
     /// <inheritdoc/>
@@ -36,16 +62,20 @@ public sealed class DatasetBatchSource : IBatchSource
     public int SamplesPerEpoch { get; }
 
     /// <inheritdoc/>
-    public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, CancellationToken cancellation = default)
+    public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, BatchShard? shard = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentOutOfRangeException.ThrowIfNegative(firstBatch);
-        DatasetIterator<DeviceBatch> run = _epoch.Repeat(epochCount).PrefetchTo(stream.Device, _bufferSize).Iterate(_options, cancellation);
+        BatchShard part = shard ?? BatchShard.Whole;
+        Dataset<TensorBatch> epoch = _epoch(part);
+        if (_batchSize > 0 && part.Index > 0 && position is not null && !epoch.HasIndex)
+            throw new ArgumentException($"replica {part.Index} of {part.Count} can't go on from the first replica's position: the data have no index; read them by index (files of records, images in memory), or have every replica take its rows of whole batches", nameof(position));
+        DatasetIterator<DeviceBatch> run = epoch.Repeat(epochCount).PrefetchTo(stream.Device, _bufferSize).Iterate(_options, cancellation);
         try
         {
             if (position is not null) run.Restore(position);
-            else if (firstBatch > 0) run.Skip(firstBatch);
-            return new Feed(this, stream, run, firstBatch);
+            else if (firstBatch > 0) run.Skip(OwnBatches(firstBatch, part));
+            return _batchSize > 0 ? new DividedFeed(this, stream, run, firstBatch, part) : new SlicingFeed(this, stream, run, firstBatch, part);
         }
         catch
         {
@@ -54,23 +84,57 @@ public sealed class DatasetBatchSource : IBatchSource
         }
     }
 
-    private sealed class Feed(DatasetBatchSource source, ExecutionStream stream, DatasetIterator<DeviceBatch> run, long firstBatch) : IBatchFeed
+    // A last batch that is too small for all leaves some replicas without a part.
+    private long OwnBatches(long batches, BatchShard part) =>
+        _batchSize == 0 || part.Length(RowsOf(BatchCount - 1)) > 0 ? batches : batches - (batches / BatchCount);
+
+    private int RowsOf(long batchInEpoch) => (int)Math.Min(_batchSize, SamplesPerEpoch - (batchInEpoch * _batchSize));
+
+    private abstract class Feed(DatasetBatchSource source, DatasetIterator<DeviceBatch> run, long firstBatch) : IBatchFeed
     {
+        protected DatasetBatchSource Source => source;
+
         private long _next = firstBatch;
 
         public Batch Next()
         {
-            if (!run.TryNext(out DeviceBatch? batch)) throw new InvalidOperationException($"the data end before batch {_next}: an epoch was said to have {source.BatchCount} batches");
-            using (batch)
-            {
-                batch.WaitOn(stream);
-                long epoch = _next++ / source.BatchCount;
-                return new Batch(batch[source._inputs].Share(), batch[source._labels].Share(), (epoch * source.SamplesPerEpoch) + batch.FirstIndex);
-            }
+            (long epoch, long batch) = Math.DivRem(_next++, source.BatchCount);
+            return Next(epoch * source.SamplesPerEpoch, batch);
         }
 
         public IteratorState Save() => run.Save();
 
         public void Dispose() => run.Dispose();
+
+        protected abstract Batch Next(long firstSampleOfEpoch, long batch);
+
+        protected DeviceBatch Take() => run.TryNext(out DeviceBatch? batch) ? batch
+            : throw new InvalidOperationException($"the data end before batch {_next - 1}: an epoch was said to have {source.BatchCount} batches");
+    }
+
+    private sealed class SlicingFeed(DatasetBatchSource source, ExecutionStream stream, DatasetIterator<DeviceBatch> run, long firstBatch, BatchShard part) : Feed(source, run, firstBatch)
+    {
+        protected override Batch Next(long firstSampleOfEpoch, long batch)
+        {
+            using DeviceBatch whole = Take();
+            whole.WaitOn(stream);
+            int first = (int)part.Offset(whole.Count), count = (int)part.Length(whole.Count);
+            return new Batch(whole[Source._inputs].Slice(first, count), whole[Source._labels].Slice(first, count), firstSampleOfEpoch + whole.FirstIndex + first, whole.Count);
+        }
+    }
+
+    private sealed class DividedFeed(DatasetBatchSource source, ExecutionStream stream, DatasetIterator<DeviceBatch> run, long firstBatch, BatchShard part) : Feed(source, run, firstBatch)
+    {
+        protected override Batch Next(long firstSampleOfEpoch, long batch)
+        {
+            int rows = Source.RowsOf(batch);
+            long firstSample = firstSampleOfEpoch + (batch * Source._batchSize) + part.Offset(rows);
+            if (part.Length(rows) == 0) return new Batch(Tensor.Allocate(stream, new Shape(0)), Tensor.Allocate(stream, new Shape(0), DType.I32), firstSample, rows);
+            using DeviceBatch own = Take();
+            if (own.Count != part.Length(rows))
+                throw new InvalidOperationException($"batch {batch} has {own.Count} samples for replica {part.Index} of {part.Count}, expected {part.Length(rows)} of {rows}: divide it with ShardBatches({Source._batchSize}, shard)");
+            own.WaitOn(stream);
+            return new Batch(own[Source._inputs].Share(), own[Source._labels].Share(), firstSample, rows);
+        }
     }
 }

@@ -1,3 +1,4 @@
+using DistTrain.Ingest;
 using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
@@ -27,15 +28,32 @@ public static class Evaluator
     public static EvaluationResult Evaluate(ExecutionStream stream, Module model, IBatchSource batches, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
+        return Evaluate(stream, model, batches, BatchShard.Whole, _ => { }, cancellation);
+    }
+
+    /// <summary>The same on all replicas of a strategy, each measuring its part of every batch: all get the result for all samples. Collective.</summary>
+    /// <param name="stream">The replica's stream.</param>
+    /// <param name="variables">The replica's variables.</param>
+    /// <param name="batches">What to measure on.</param>
+    /// <param name="cancellation">Ends it between two batches.</param>
+    public static EvaluationResult Evaluate(ExecutionStream stream, ReplicaVariables variables, IBatchSource batches, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(variables);
+        return Evaluate(stream, variables.Model, batches, variables.Shard, numbers => variables.Sum(stream, numbers), cancellation);
+    }
+
+    private static EvaluationResult Evaluate(ExecutionStream stream, Module model, IBatchSource batches, BatchShard shard, Action<double[]> sum, CancellationToken cancellation)
+    {
         ArgumentNullException.ThrowIfNull(batches);
         long start = System.Diagnostics.Stopwatch.GetTimestamp();
         ConfusionMatrix? confusion = null;
         double lossSum = 0;
-        using IBatchFeed feed = batches.Open(stream, epochCount: 1, cancellation: cancellation);
+        using IBatchFeed feed = batches.Open(stream, epochCount: 1, shard: shard, cancellation: cancellation);
         for (int i = 0; i < batches.BatchCount; i++)
         {
             cancellation.ThrowIfCancellationRequested();
             using Batch batch = feed.Next();
+            if (batch.Count == 0) continue;
             using GradientTape tape = new(stream, TapeMode.Evaluation);
             Variable logits = model.Forward(tape.Input(batch.Inputs));
             Variable loss = Losses.CrossEntropy(logits, batch.Labels);
@@ -43,8 +61,14 @@ public static class Evaluator
             lossSum += (double)loss.Value.ToArray<float>(stream)[0] * batch.Count;
             Count(confusion, logits.Value.ToArray<float>(stream), batch.Labels.ToArray<int>(stream));
         }
-        confusion ??= new ConfusionMatrix(1);
-        return new EvaluationResult((float)(lossSum / confusion.SampleCount), confusion, System.Diagnostics.Stopwatch.GetElapsedTime(start));
+        // A replica may have had no samples at all: how many classes there are, the others know.
+        double[] classes = [confusion?.ClassCount ?? 0, confusion is null ? 0 : 1];
+        sum(classes);
+        confusion ??= new ConfusionMatrix(classes[1] > 0 ? (int)(classes[0] / classes[1]) : 1);
+        double[] totals = [lossSum, .. confusion.Counts];
+        sum(totals);
+        confusion = ConfusionMatrix.Of(confusion.ClassCount, totals.AsSpan(1));
+        return new EvaluationResult((float)(totals[0] / confusion.SampleCount), confusion, System.Diagnostics.Stopwatch.GetElapsedTime(start));
     }
 
     private static void Count(ConfusionMatrix confusion, float[] logits, int[] labels)

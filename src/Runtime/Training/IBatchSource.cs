@@ -17,8 +17,10 @@ public interface IBatchSource
     /// <param name="epochCount">Passes over the samples.</param>
     /// <param name="firstBatch">Batches before the first one asked for, over all epochs.</param>
     /// <param name="position">Where the data go on: what <see cref="IBatchFeed.Save"/> gave behind that many batches. Null: they are passed over.</param>
+    /// <param name="shard">One replica's part of each batch; null: all of it. <paramref name="position"/> may have been saved by the first replica of any number.</param>
     /// <param name="cancellation">Ends every wait for data.</param>
-    IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, CancellationToken cancellation = default);
+    /// <exception cref="ArgumentException">Batches have fewer samples than there are parts.</exception>
+    IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, BatchShard? shard = null, CancellationToken cancellation = default);
 }
 
 /// <summary>A run over batches, in order. Not thread-safe. Disposing it stops what works for it.</summary>

@@ -20,9 +20,11 @@ public sealed class ImageBatchSource : IBatchSource
     {
         ArgumentNullException.ThrowIfNull(images);
         ArgumentNullException.ThrowIfNull(options);
-        Dataset<TensorBatch> epoch = Epoch(images, options);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.BatchSize, "BatchSize");
+        InputScale scale = options.Scale ?? InputScale.Unit(images);
+        if (!scale.IsUsable) throw new ArgumentException($"{scale}: divisor, mean and standard deviation must be finite, divisor and standard deviation not 0", nameof(options));
         int samples = options.DropLast ? images.Count / options.BatchSize * options.BatchSize : images.Count;
-        _batches = new DatasetBatchSource(epoch, samples, bufferSize: BufferSize);
+        _batches = DatasetBatchSource.Sharded(shard => Epoch(images, options, scale, shard), options.BatchSize, samples, bufferSize: BufferSize);
     }
 
     /// <inheritdoc/>
@@ -32,17 +34,16 @@ public sealed class ImageBatchSource : IBatchSource
     public int SamplesPerEpoch => _batches.SamplesPerEpoch;
 
     /// <inheritdoc/>
-    public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, CancellationToken cancellation = default) =>
-        _batches.Open(stream, epochCount, firstBatch, position, cancellation);
+    public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, BatchShard? shard = null, CancellationToken cancellation = default) =>
+        _batches.Open(stream, epochCount, firstBatch, position, shard, cancellation);
 
-    private static Dataset<TensorBatch> Epoch(LabelledImages images, ImageBatchOptions options)
+    private static Dataset<TensorBatch> Epoch(LabelledImages images, ImageBatchOptions options, InputScale scale, BatchShard shard)
     {
-        InputScale scale = options.Scale ?? InputScale.Unit(images);
-        if (!scale.IsUsable) throw new ArgumentException($"{scale}: divisor, mean and standard deviation must be finite, divisor and standard deviation not 0", nameof(options));
         BatchLayout layout = BatchLayout.Empty.With("image", ElementType.Float32, images.Channels, images.Height, images.Width).With("label", ElementType.Int32);
         Dataset<ImageSample> samples = Dataset.FromImages(images);
         if (options.Shuffle) samples = samples.GlobalShuffle(options.Seed);
-        return samples.Batch(options.BatchSize, layout, (sample, row) =>
+        if (shard != BatchShard.Whole) samples = samples.ShardBatches(options.BatchSize, shard, options.DropLast);
+        return samples.Batch((int)shard.Length(options.BatchSize), layout, (sample, row) =>
         {
             row.Write(0, sample.Pixels.Span, scale);
             row.Write(1, sample.Label);

@@ -5,35 +5,42 @@ using DistTrain.Kernels;
 namespace DistTrain.Runtime;
 
 /// <summary>
-/// Trains a module on one device: for each step, take a batch, forward, loss, backward, clip, optimizer. Everything it needs to go on
-/// later is the module's state, the optimizer's state and the step's number. Owns only the gradients.
+/// Trains a module on one device, or one replica of it under a <see cref="Strategy"/>: for each step, take the replica's part of a batch, forward, loss, backward, update. Everything it
+/// needs to go on later is the module's state, the optimizer's state and the step's number. Owns only the gradients.
 /// </summary>
 public sealed class Trainer : IDisposable
 {
-    private readonly Module _model;
-    private readonly Optimizer _optimizer;
-    private readonly TrainerOptions _options;
+    private readonly ReplicaVariables _variables;
+    private readonly TrainerOptions _configured;
     private readonly Func<Variable, Tensor, Variable> _loss;
-    private readonly GradientClipping? _clipping;
+    private readonly bool _ownsVariables;
+    private readonly double[] _asked = new double[1];
+    private TrainerOptions _options;
     private IBatchFeed? _feed;
+    private Tensor? _stepLoss;
 
+    /// <summary>Trains on one device.</summary>
     /// <param name="model">Initialised; stays the caller's.</param>
     /// <param name="optimizer">Over the model's parameters; stays the caller's.</param>
     /// <param name="options">How long and at what rates.</param>
     public Trainer(Module model, Optimizer optimizer, TrainerOptions options)
+        : this(Local(model, optimizer, options), options) => _ownsVariables = true;
+
+    /// <summary>Trains as one replica of a strategy: every replica does the same, each on its own thread, with the same options.</summary>
+    /// <param name="variables">The replica's variables; stay the caller's. They clip by their own options, not by the trainer's.</param>
+    /// <param name="options">How long and at what rates.</param>
+    public Trainer(ReplicaVariables variables, TrainerOptions options)
     {
-        ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(optimizer);
+        ArgumentNullException.ThrowIfNull(variables);
         ArgumentNullException.ThrowIfNull(options);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.LogEvery, 1);
-        (_model, _optimizer, _options) = (model, optimizer, options);
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.AccumulationSteps, 1);
+        (_variables, _options, _configured) = (variables, options, options);
         _loss = options.Loss ?? Losses.CrossEntropy;
-        Gradients = new GradientStore(optimizer.Parameters);
-        if (options.ClipNorm is { } maxNorm) _clipping = new GradientClipping(Gradients, maxNorm);
     }
 
     /// <summary>The gradients of the last step.</summary>
-    public GradientStore Gradients { get; }
+    public GradientStore Gradients => _variables.Gradients;
 
     /// <summary>
     /// Where the data stand behind the steps taken so far, for a checkpoint; to be asked for in callbacks while training runs, else null. A resumed run gives it back as
@@ -44,16 +51,21 @@ public sealed class Trainer : IDisposable
     /// <summary>Trains to the end of the options' epochs or steps. Blocks.</summary>
     /// <exception cref="NonFiniteLossException">A loss was NaN or infinite. On the CPU the parameters are still those before that step.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled, between two steps.</exception>
+    /// <exception cref="PreemptedException">It was asked to stop, and saved itself where <see cref="TrainerOptions.Checkpoints"/> say so.</exception>
     public TrainingResult Train(ExecutionStream stream, IBatchSource batches, IReadOnlyList<ITrainingCallback>? callbacks = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(batches);
         if (batches.BatchCount == 0) throw new ArgumentException("there are no batches to train on", nameof(batches));
+        using TrainingCheckpoints? checkpoints = _configured.Checkpoints is { } folder ? new TrainingCheckpoints(folder, _variables) : null;
+        TrainingPosition? resumed = checkpoints?.Resume(stream);
+        _options = resumed is null ? _configured : GoOnFrom(resumed);
         long stepCount = Math.Min(_options.StepLimit ?? long.MaxValue, (long)_options.EpochCount * batches.BatchCount);
-        using TrainingLog log = new(stream, _options, batches.BatchCount, stepCount, callbacks ?? []);
+        using TrainingLog log = new(stream, _variables, _options, batches.BatchCount, stepCount, callbacks ?? [], cancellation);
         log.Begin();
         int epochCount = checked((int)((stepCount + batches.BatchCount - 1) / batches.BatchCount));
-        using IBatchFeed feed = _feed = batches.Open(stream, epochCount, _options.FirstStep, _options.DataPosition, cancellation);
+        using IBatchFeed feed = _feed = batches.Open(stream, epochCount, _options.FirstStep, _options.DataPosition, _variables.Shard, cancellation);
+        TrainingPosition Position(long step) => new(step, _variables.Optimizer.StepCount, _options.Seed, feed.Save().ToBytes().ToArray(), (resumed?.SampleCount ?? 0) + log.SampleCount, log.ValidationLoss);
         try
         {
             for (long step = _options.FirstStep; step < stepCount; step++)
@@ -62,13 +74,35 @@ public sealed class Trainer : IDisposable
                 log.BeginStep(step);
                 using Batch batch = Next(feed, log);
                 Step(stream, batch, step, log);
+                checkpoints?.AfterStep(stream, () => Position(step + 1), step + 1, log.EndsEpoch);
+                if (IsPreempted(stream))
+                {
+                    checkpoints?.SaveNow(stream, Position(step + 1));
+                    throw new PreemptedException(step + 1, checkpoints is not null);
+                }
             }
+            if (stepCount > _options.FirstStep) checkpoints?.SaveNow(stream, Position(stepCount));
         }
         finally
         {
             _feed = null;
         }
         return log.End();
+    }
+
+    private TrainerOptions GoOnFrom(TrainingPosition position)
+    {
+        if (position.Seed != _configured.Seed) _configured.Checkpoints!.Say?.Invoke($"the checkpoint's run had seed {position.Seed}, this one has {_configured.Seed}: it goes on with other random numbers");
+        return _configured with { FirstStep = position.Step, DataPosition = position.Data is { } data ? IteratorState.FromBytes(data) : null };
+    }
+
+    // All stop at the same step, whoever was asked.
+    private bool IsPreempted(ExecutionStream stream)
+    {
+        if (!_options.Preemption.CanBeCanceled) return false;
+        _asked[0] = _options.Preemption.IsCancellationRequested ? 1 : 0;
+        _variables.Sum(stream, _asked);
+        return _asked[0] > 0;
     }
 
     private static Batch Next(IBatchFeed feed, TrainingLog log)
@@ -82,24 +116,70 @@ public sealed class Trainer : IDisposable
     /// <summary>Frees the gradients.</summary>
     public void Dispose()
     {
-        Gradients.Dispose();
-        _clipping?.Dispose();
+        _stepLoss?.Dispose();
+        if (_ownsVariables) _variables.Dispose();
+    }
+
+    private static LocalVariables Local(Module model, Optimizer optimizer, TrainerOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(optimizer);
+        ArgumentNullException.ThrowIfNull(options);
+        return new LocalVariables(model, optimizer, options.ClipNorm);
     }
 
     private void Step(ExecutionStream stream, in Batch batch, long step, TrainingLog log)
     {
         float learningRate = _options.Schedule.At(step);
-        using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample));
-        Variable loss = _loss(_model.Forward(tape.Input(batch.Inputs)), batch.Labels);
         Gradients.Clear();
-        tape.Backward(loss, Gradients);
+        Tensor loss = batch.Count == 0 ? NoSamples(stream) : batch.Count == 1 || _options.AccumulationSteps == 1 ? Whole(stream, batch, step, learningRate) : InParts(stream, batch, step, learningRate);
+        _variables.Update(stream, learningRate);
+        if (log.EndStep(batch, learningRate, loss, _variables.GradientNorm) is { } bad) Fail(stream, bad.Step, _options.Schedule.At(bad.Step), bad.Loss);
+    }
+
+    // The last batch can be too small for all replicas: this one takes part with no gradient.
+    private Tensor NoSamples(ExecutionStream stream)
+    {
+        _variables.Begin();
+        _stepLoss ??= Tensor.Allocate(stream, default);
+        _stepLoss.Clear(stream);
+        return _stepLoss;
+    }
+
+    private Tensor Whole(ExecutionStream stream, in Batch batch, long step, float learningRate)
+    {
+        _stepLoss ??= Tensor.Allocate(stream, default);
+        Pass(stream, batch, step, learningRate, isLast: true, loss => loss.CopyTo(stream, _stepLoss));
+        return _stepLoss;
+    }
+
+    // Micro-batches one after another; their gradients and losses add up, each weighted by its samples.
+    private Tensor InParts(ExecutionStream stream, Batch batch, long step, float learningRate)
+    {
+        int parts = Math.Min(_options.AccumulationSteps, batch.Count);
+        _stepLoss ??= Tensor.Allocate(stream, default);
+        _stepLoss.Clear(stream);
+        for (int i = 0; i < parts; i++)
+        {
+            BatchShard part = new(i, parts);
+            int first = (int)part.Offset(batch.Count), count = (int)part.Length(batch.Count);
+            using Batch micro = new(batch.Inputs.Slice(first, count), batch.Labels.Slice(first, count), batch.FirstSample + first, batch.GlobalCount);
+            Pass(stream, micro, step, learningRate, isLast: i == parts - 1, loss => Elementwise.AddScaled(stream, _stepLoss, loss, (float)count / batch.Count));
+        }
+        return _stepLoss;
+    }
+
+    private void Pass(ExecutionStream stream, in Batch batch, long step, float learningRate, bool isLast, Action<Tensor> addLoss)
+    {
+        using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample));
+        Variable loss = _loss(_variables.Model.Forward(tape.Input(batch.Inputs)), batch.Labels);
+        _variables.Begin(isLast);
+        tape.Backward(loss, Gradients, (float)batch.Count / batch.GlobalCount);
         if (step == _options.FirstStep) CheckAllReached();
         // The host's memory is at hand at no cost: a bad step is found before it does harm.
         if (stream.Device is CpuDevice && !float.IsFinite(loss.Value.AsSpan<float>()[0])) Fail(stream, step, learningRate, loss.Value.AsSpan<float>()[0]);
-        _clipping?.Clip(stream);
-        _optimizer.Step(stream, Gradients, learningRate);
         tape.ApplyStateUpdates();
-        if (log.EndStep(batch.Count, learningRate, loss.Value, _clipping?.Norm) is { } bad) Fail(stream, bad.Step, _options.Schedule.At(bad.Step), bad.Loss);
+        addLoss(loss.Value);
     }
 
     private void CheckAllReached()

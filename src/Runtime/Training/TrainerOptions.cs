@@ -27,8 +27,22 @@ public sealed record TrainerOptions
     /// <summary>Steps between two readings of the loss. 1 gives every step's loss; more lets a GPU run ahead of the host.</summary>
     public int LogEvery { get; init; } = 50;
 
+    /// <summary>Backward passes that a replica's part of a batch is divided into, one after another: less memory, the same step up to rounding. State (running statistics) is updated by each.</summary>
+    public int AccumulationSteps { get; init; } = 1;
+
     /// <summary>Scales the gradients down where their global norm is larger; null does not clip.</summary>
     public float? ClipNorm { get; init; }
+
+    /// <summary>Where the run saves itself and goes on from; null: nowhere. What it goes on from takes the place of <see cref="FirstStep"/> and <see cref="DataPosition"/>.</summary>
+    public CheckpointOptions? Checkpoints { get; init; }
+
+    /// <summary>Measured on all replicas at the end of every epoch; null: nothing is.</summary>
+    public IBatchSource? Validation { get; init; }
+
+    /// <summary>
+    /// Asks training to save itself and stop at the end of a step, as when the machine is taken away: it throws <see cref="PreemptedException"/> then. Enough if one replica is asked.
+    /// </summary>
+    public CancellationToken Preemption { get; init; }
 
     /// <summary>The loss of logits and labels; cross-entropy if null.</summary>
     public Func<Variable, Kernels.Tensor, Variable>? Loss { get; init; }

@@ -7,6 +7,7 @@ namespace DistTrain.Runtime;
 internal sealed class TrainingLog : IDisposable
 {
     private readonly ExecutionStream _stream;
+    private readonly ReplicaVariables _variables;
     private readonly TrainerOptions _options;
     private readonly int _batchCount;
     private readonly long _stepCount;
@@ -14,17 +15,29 @@ internal sealed class TrainingLog : IDisposable
     private readonly LossHistory _history;
     private readonly long _began = Stopwatch.GetTimestamp();
     private readonly float[] _norm = new float[1];
+    private readonly double[] _totals = new double[4];
     private long _step, _samples, _epochSamples, _epochSteps, _epochBegan, _readAt, _samplesAtReading;
     private double _epochLossSum, _rate;
     private float _lastLoss = float.NaN;
     private TimeSpan _dataWait, _epochDataWait;
+    private readonly CancellationToken _cancellation;
 
-    public TrainingLog(ExecutionStream stream, TrainerOptions options, int batchCount, long stepCount, IReadOnlyList<ITrainingCallback> callbacks)
+    public TrainingLog(ExecutionStream stream, ReplicaVariables variables, TrainerOptions options, int batchCount, long stepCount, IReadOnlyList<ITrainingCallback> callbacks, CancellationToken cancellation)
     {
-        (_stream, _options, _batchCount, _stepCount, _callbacks) = (stream, options, batchCount, stepCount, callbacks);
+        _cancellation = cancellation;
+        (_stream, _variables, _options, _batchCount, _stepCount, _callbacks) = (stream, variables, options, batchCount, stepCount, callbacks);
         _history = new LossHistory(stream, options.LogEvery);
         _readAt = _began;
     }
+
+    /// <summary>Samples seen by this run.</summary>
+    public long SampleCount => _samples;
+
+    /// <summary>Whether the step that ended last was its epoch's last.</summary>
+    public bool EndsEpoch => (_step + 1) % _batchCount == 0;
+
+    /// <summary>Of the epoch that ended with the last step; null where none did or nothing was measured.</summary>
+    public float? ValidationLoss { get; private set; }
 
     private int Epoch => (int)(_step / _batchCount);
 
@@ -48,12 +61,14 @@ internal sealed class TrainingLog : IDisposable
     }
 
     /// <summary>Returns the first step whose loss is not finite, if a reading found one.</summary>
-    public (long Step, float Loss)? EndStep(int sampleCount, float learningRate, Tensor loss, Tensor? norm)
+    public (long Step, float Loss)? EndStep(in Batch batch, float learningRate, Tensor loss, Tensor? norm)
     {
+        int sampleCount = batch.GlobalCount;
         _samples += sampleCount;
         _epochSamples += sampleCount;
         _epochSteps++;
-        _history.Add(_stream, loss, sampleCount);
+        ValidationLoss = null;
+        _history.Add(_stream, loss, batch.Count);
         bool endsEpoch = (_step + 1) % _batchCount == 0 || _step + 1 == _stepCount;
         bool reads = endsEpoch || _history.IsFull || (_step + 1) % _options.LogEvery == 0;
         (float? last, float? mean, float? gradientNorm) = (null, null, null);
@@ -86,7 +101,10 @@ internal sealed class TrainingLog : IDisposable
 
     private void EndEpoch()
     {
-        EpochMetrics metrics = new(Epoch, _epochSteps, _epochSamples, (float)(_epochLossSum / _epochSamples), Stopwatch.GetElapsedTime(_epochBegan), _epochDataWait);
+        TimeSpan duration = Stopwatch.GetElapsedTime(_epochBegan);
+        EvaluationResult? validation = _options.Validation is { } samples ? Evaluator.Evaluate(_stream, _variables, samples, _cancellation) : null;
+        ValidationLoss = validation?.Loss;
+        EpochMetrics metrics = new(Epoch, _epochSteps, _epochSamples, (float)(_epochLossSum / _epochSamples), duration, _epochDataWait, validation);
         foreach (ITrainingCallback callback in _callbacks) callback.OnEpochEnd(metrics);
         // What callbacks did (evaluation, saving) is not the training's speed.
         (_readAt, _samplesAtReading) = (Stopwatch.GetTimestamp(), _samples);
@@ -103,9 +121,13 @@ internal sealed class TrainingLog : IDisposable
             sum += (double)losses.Span[i] * counts.Span[i];
             samples += counts.Span[i];
         }
-        meanLoss = (float)(sum / samples);
-        _epochLossSum += sum;
-        _lastLoss = losses.Span[^1];
+        // Losses of all replicas, each weighted by its samples.
+        int last = losses.Length - 1;
+        (_totals[0], _totals[1], _totals[2], _totals[3]) = (sum, samples, (double)losses.Span[last] * counts.Span[last], counts.Span[last]);
+        _variables.Sum(_stream, _totals);
+        meanLoss = (float)(_totals[0] / _totals[1]);
+        _epochLossSum += _totals[0];
+        _lastLoss = (float)(_totals[2] / _totals[3]);
         long now = Stopwatch.GetTimestamp();
         _rate = (_samples - _samplesAtReading) / Math.Max(Stopwatch.GetElapsedTime(_readAt, now).TotalSeconds, 1e-9);
         (_readAt, _samplesAtReading) = (now, _samples);

@@ -23,7 +23,8 @@ public readonly record struct StepMetrics(
 /// <param name="MeanLoss">Mean of the samples' losses, each at its own step.</param>
 /// <param name="Duration">Wall time.</param>
 /// <param name="DataWait">The part of it that steps waited for their batch.</param>
-public sealed record EpochMetrics(int Epoch, long StepCount, long SampleCount, float MeanLoss, TimeSpan Duration, TimeSpan DataWait);
+/// <param name="Validation">What the model does on <see cref="TrainerOptions.Validation"/> now; null without.</param>
+public sealed record EpochMetrics(int Epoch, long StepCount, long SampleCount, float MeanLoss, TimeSpan Duration, TimeSpan DataWait, EvaluationResult? Validation = null);
 
 /// <summary>What a whole run tells.</summary>
 /// <param name="StepCount">The step that a further run would begin with.</param>

@@ -1,0 +1,164 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>
+/// Checkpoints of one job in a local folder: <c>step-000000000120/</c> with <c>model.safetensors</c>, <c>optimizer.safetensors</c> and, written last, <c>manifest.json</c>. Every file appears
+/// whole or not at all; a folder without a good manifest, or with a file that does not fit it, is no checkpoint and is passed over.
+/// </summary>
+public sealed partial class CheckpointFolder
+{
+    internal const string ModelFile = "model.safetensors", OptimizerFile = "optimizer.safetensors";
+    private readonly string _path;
+
+    /// <param name="path">The folder; made when the first checkpoint is written.</param>
+    public CheckpointFolder(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        _path = Path.GetFullPath(path);
+    }
+
+    /// <summary>Steps of which there is a folder, newest first; whether it is whole shows when it is opened.</summary>
+    public IReadOnlyList<long> Steps => !Directory.Exists(_path) ? [] :
+        [.. Directory.EnumerateDirectories(_path).Select(Path.GetFileName).Where(name => StepName().IsMatch(name!)).Select(name => long.Parse(name!.AsSpan(5), CultureInfo.InvariantCulture)).OrderDescending()];
+
+    /// <summary>The folder of a step's checkpoint.</summary>
+    public string PathOf(long step) => Path.Combine(_path, $"step-{step.ToString("d12", CultureInfo.InvariantCulture)}");
+
+    /// <summary>Reads the newest checkpoint whose every byte is as it was written; damaged ones are passed over and told of.</summary>
+    /// <param name="say">Told of each damaged checkpoint.</param>
+    /// <returns>Its manifest; null if there is none.</returns>
+    public CheckpointManifest? FindNewest(Action<string>? say = null)
+    {
+        foreach (long step in Steps)
+        {
+            try
+            {
+                return Verify(step);
+            }
+            catch (Exception failure) when (failure is CheckpointException or SafetensorsException or IOException or UnauthorizedAccessException)
+            {
+                say?.Invoke($"the checkpoint of step {step} is passed over: {failure.Message}");
+            }
+        }
+        return null;
+    }
+
+    /// <summary>Reads a checkpoint's manifest and compares every tensor with its checksum.</summary>
+    /// <exception cref="CheckpointException">Something is missing or damaged; the message names file and tensor.</exception>
+    public CheckpointManifest Verify(long step)
+    {
+        CheckpointManifest manifest = ReadManifest(step);
+        using CpuDevice host = new("host", InstructionSets.Best, threadCount: 1);
+        foreach (CheckpointFile file in manifest.Files) Read(host.DefaultStream, step, file, (_, _) => { });
+        return manifest;
+    }
+
+    /// <summary>Reads the tensors of one file, each compared with its checksum; the caller disposes them.</summary>
+    internal Dictionary<string, Tensor> Load(CpuDevice host, CheckpointManifest manifest, string file)
+    {
+        CheckpointFile found = manifest.Files.FirstOrDefault(f => f.Name == file) ?? throw new CheckpointException($"{PathOf(manifest.Position.Step)}: its manifest names no {file}");
+        Dictionary<string, Tensor> tensors = [];
+        try
+        {
+            Read(host.DefaultStream, manifest.Position.Step, found, (name, tensor) => tensors.Add(name, tensor.Share()));
+            return tensors;
+        }
+        catch
+        {
+            foreach (Tensor tensor in tensors.Values) tensor.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The checkpoint with the lowest validation loss, by manifests alone.</summary>
+    internal (long Step, double Loss)? FindBest()
+    {
+        (long Step, double Loss)? best = null;
+        foreach (long step in Steps)
+        {
+            try
+            {
+                if (ReadManifest(step).Position.ValidationLoss is { } loss && (best is null || loss < best.Value.Loss)) best = (step, loss);
+            }
+            catch (Exception failure) when (failure is CheckpointException or IOException or UnauthorizedAccessException)
+            {
+                // It can't be the best one; that it is damaged is told of where a run goes on.
+            }
+        }
+        return best;
+    }
+
+    /// <summary>Writes a checkpoint; blocks until it is on the disk. If that fails what was there before is untouched.</summary>
+    internal void Write(TrainingPosition position, int replicas, StateSnapshot model, StateSnapshot optimizer)
+    {
+        string folder = PathOf(position.Step);
+        Directory.CreateDirectory(folder);
+        // The manifest of an earlier try would vouch for files that are about to change.
+        File.Delete(Path.Combine(folder, CheckpointManifest.FileName));
+        CheckpointFile[] files = [Write(folder, ModelFile, model), Write(folder, OptimizerFile, optimizer)];
+        CheckpointManifest manifest = new(CheckpointManifest.CurrentVersion, typeof(CheckpointFolder).Assembly.GetName().Version!.ToString(3), replicas, position, files);
+        DurableFile.Write(Path.Combine(folder, CheckpointManifest.FileName), file => file.Write(manifest.ToBytes()));
+        DurableFile.FlushDirectory(_path);
+    }
+
+    /// <summary>Removes all but the newest so many whole checkpoints and those named.</summary>
+    internal void Prune(int keepCount, params ReadOnlySpan<long> alsoKept)
+    {
+        int kept = 0;
+        foreach (long step in Steps)
+        {
+            if (alsoKept.Contains(step)) continue;
+            bool isWhole = File.Exists(Path.Combine(PathOf(step), CheckpointManifest.FileName));
+            if (isWhole && kept++ < keepCount) continue;
+            // A folder without manifest that is newer than all whole ones may be another process's work of this moment.
+            if (!isWhole && kept == 0) continue;
+            Remove(step);
+        }
+    }
+
+    internal CheckpointManifest ReadManifest(long step)
+    {
+        string path = Path.Combine(PathOf(step), CheckpointManifest.FileName);
+        if (!File.Exists(path)) throw new CheckpointException($"{path} is missing: the checkpoint was not finished");
+        CheckpointManifest manifest = CheckpointManifest.Read(path);
+        return manifest.Position.Step == step ? manifest : throw new CheckpointException($"{path}: it belongs to step {manifest.Position.Step}: the folder was renamed");
+    }
+
+    private static CheckpointFile Write(string folder, string name, StateSnapshot snapshot)
+    {
+        string path = Path.Combine(folder, name);
+        SafetensorsWriter.Write(path, snapshot.Stream, snapshot.Tensors);
+        return new CheckpointFile(name, new FileInfo(path).Length, snapshot.Checksums());
+    }
+
+    private void Read(ExecutionStream stream, long step, CheckpointFile file, Action<string, Tensor> take)
+    {
+        if (file.Name != Path.GetFileName(file.Name)) throw new CheckpointException($"{PathOf(step)}: its manifest names '{file.Name}', which is no file name");
+        string path = Path.Combine(PathOf(step), file.Name);
+        FileInfo info = new(path);
+        if (!info.Exists) throw new CheckpointException($"{path} is missing");
+        if (info.Length != file.ByteCount) throw new CheckpointException($"{path} has {info.Length:N0} bytes, {file.ByteCount:N0} were written: damaged");
+        using SafetensorsReader reader = SafetensorsReader.Open(path);
+        if (reader.Entries.Count != file.Tensors.Count) throw new CheckpointException($"{path} has {reader.Entries.Count} tensors, {file.Tensors.Count} were written");
+        foreach (CheckpointTensor expected in file.Tensors)
+        {
+            using Tensor tensor = reader.Load(stream, expected.Name);
+            uint found = StateSnapshot.ChecksumOf(tensor);
+            if (found != expected.Crc32C) throw new CheckpointException($"{path}, tensor '{expected.Name}': CRC-32C {found:x8}, {expected.Crc32C:x8} was written: damaged");
+            take(expected.Name, tensor);
+        }
+    }
+
+    private void Remove(long step)
+    {
+        // First the manifest: half removed, it is no checkpoint any more.
+        File.Delete(Path.Combine(PathOf(step), CheckpointManifest.FileName));
+        Directory.Delete(PathOf(step), recursive: true);
+    }
+
+    [GeneratedRegex(@"^step-\d{12,18}$")]
+    private static partial Regex StepName();
+}

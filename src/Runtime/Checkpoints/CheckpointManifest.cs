@@ -1,0 +1,73 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using DistTrain.Ingest;
+
+namespace DistTrain.Runtime;
+
+/// <summary>Where a run stands besides its tensors.</summary>
+/// <param name="Step">Steps done: the number of the step that comes next.</param>
+/// <param name="OptimizerStep">Steps the optimizer counts.</param>
+/// <param name="Seed">The run's seed.</param>
+/// <param name="Data">The input pipeline's position; null where the steps tell it.</param>
+/// <param name="SampleCount">Samples seen by the run, over all its resumptions.</param>
+/// <param name="ValidationLoss">Of the epoch that ended with this step; null where none did.</param>
+public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed, byte[]? Data, long SampleCount, double? ValidationLoss);
+
+/// <summary>A tensor as a manifest knows it.</summary>
+/// <param name="Name">Its name in the file.</param>
+/// <param name="Crc32C">Of its bytes.</param>
+public sealed record CheckpointTensor(string Name, uint Crc32C);
+
+/// <summary>A file of a checkpoint.</summary>
+/// <param name="Name">Without folder.</param>
+/// <param name="ByteCount">Its length.</param>
+/// <param name="Tensors">What is in it.</param>
+public sealed record CheckpointFile(string Name, long ByteCount, IReadOnlyList<CheckpointTensor> Tensors);
+
+/// <summary>
+/// What a checkpoint consists of. Written last and with a checksum of its own: a folder without a good manifest is no checkpoint.
+/// </summary>
+/// <param name="Version">Of this format.</param>
+/// <param name="Code">The version of the library that wrote it.</param>
+/// <param name="Replicas">Replicas that trained.</param>
+/// <param name="Position">Where the run stands.</param>
+/// <param name="Files">The files.</param>
+public sealed record CheckpointManifest(int Version, string Code, int Replicas, TrainingPosition Position, IReadOnlyList<CheckpointFile> Files)
+{
+    /// <summary>The format that this library reads and writes.</summary>
+    public const int CurrentVersion = 1;
+
+    internal const string FileName = "manifest.json";
+    private const string ChecksumLine = "crc32c ";
+    private const int LargestByteCount = 64 << 20;
+
+    private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true };
+
+    internal byte[] ToBytes()
+    {
+        byte[] json = [.. JsonSerializer.SerializeToUtf8Bytes(this, s_json), (byte)'\n'];
+        return [.. json, .. Encoding.ASCII.GetBytes($"{ChecksumLine}{Crc32C.Compute(json).ToString("x8", CultureInfo.InvariantCulture)}\n")];
+    }
+
+    /// <exception cref="CheckpointException">It is damaged, or of a version that this library does not read.</exception>
+    internal static CheckpointManifest Read(string path)
+    {
+        if (new FileInfo(path).Length > LargestByteCount) throw new CheckpointException($"{path}: longer than any manifest; it is damaged");
+        byte[] bytes = File.ReadAllBytes(path);
+        int end = bytes.Length - ChecksumLine.Length - 9;
+        if (end <= 0 || Encoding.ASCII.GetString(bytes.AsSpan(end)) != $"{ChecksumLine}{Crc32C.Compute(bytes.AsSpan(0, end)).ToString("x8", CultureInfo.InvariantCulture)}\n")
+            throw new CheckpointException($"{path}: its checksum does not fit its content: damaged or half written");
+        try
+        {
+            int version = JsonDocument.Parse(bytes.AsMemory(0, end)).RootElement.GetProperty(nameof(Version)).GetInt32();
+            if (version != CurrentVersion) throw new CheckpointException($"{path}: version {version} of the format, this library reads version {CurrentVersion}: resume with the library that wrote it, or start anew from its weights");
+            return JsonSerializer.Deserialize<CheckpointManifest>(bytes.AsSpan(0, end), s_json)!;
+        }
+        catch (Exception failure) when (failure is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
+        {
+            throw new CheckpointException($"{path}: not a manifest: {failure.Message}", failure);
+        }
+    }
+}

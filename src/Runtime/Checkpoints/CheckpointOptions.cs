@@ -1,0 +1,37 @@
+namespace DistTrain.Runtime;
+
+/// <summary>When training saves where it stands, and whether it goes on from there.</summary>
+public sealed record CheckpointOptions
+{
+    /// <summary>The folder; one job's, seen by all its processes. Made if it is not there.</summary>
+    public required string Folder { get; init; }
+
+    /// <summary>Steps between two checkpoints; 0: only by <see cref="Every"/>, at the ends of epochs, and when training stops.</summary>
+    public long EveryStepCount { get; init; }
+
+    /// <summary>Time between two checkpoints; null: none is taken by the clock.</summary>
+    public TimeSpan? Every { get; init; }
+
+    /// <summary>Whether the end of every epoch is saved.</summary>
+    public bool EveryEpoch { get; init; } = true;
+
+    /// <summary>How many of the newest checkpoints are kept; older ones are removed once a newer one is complete. At least 2, so that a damaged one has a predecessor.</summary>
+    public int KeepCount { get; init; } = 3;
+
+    /// <summary>Whether the checkpoint of the epoch with the lowest validation loss is kept besides.</summary>
+    public bool KeepsBest { get; init; } = true;
+
+    /// <summary>Go on from the newest checkpoint that is whole, if there is one.</summary>
+    public bool Resumes { get; init; } = true;
+
+    /// <summary>Told what a user should know: which checkpoint is gone on from, which was damaged, what could not be written. Called on any thread.</summary>
+    public Action<string>? Say { get; init; }
+
+    internal void Check()
+    {
+        ArgumentException.ThrowIfNullOrEmpty(Folder);
+        ArgumentOutOfRangeException.ThrowIfNegative(EveryStepCount);
+        ArgumentOutOfRangeException.ThrowIfLessThan(KeepCount, 2);
+        if (Every is { } every) ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(every, TimeSpan.Zero, nameof(Every));
+    }
+}

@@ -1,0 +1,35 @@
+using DistTrain.Collectives;
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>
+/// A replica for each of several devices of this process, with a copy of all variables each; synchronous. Replicas are threads, joined in memory; several GPUs are joined by NCCL where it is
+/// there.
+/// </summary>
+public sealed class MirroredStrategy : Strategy
+{
+    /// <param name="devices">One for each replica, all of one kind.</param>
+    /// <param name="options">How replicas communicate.</param>
+    /// <param name="ownsDevices">Whether devices are disposed with the strategy.</param>
+    /// <exception cref="ArgumentException">No devices, one twice, or different kinds.</exception>
+    public MirroredStrategy(IReadOnlyList<ComputeDevice> devices, CommunicatorOptions? options = null, bool ownsDevices = false)
+        : base("mirrored", Replicas(CheckDevices("mirrored", devices), options), ownsDevices)
+    {
+    }
+
+    /// <inheritdoc/>
+    public override ReplicaVariables CreateVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(replica);
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(optimizer);
+        return new MirroredVariables(replica, model, optimizer, options ?? new VariableOptions());
+    }
+
+    private static new Replica[] Replicas(IReadOnlyList<ComputeDevice> devices, CommunicatorOptions? options)
+    {
+        ICommunicator[] communicators = Communicator.InProcess(devices.Count, options);
+        return [.. devices.Select((device, i) => new Replica(i, device, communicators[i]))];
+    }
+}

@@ -1,0 +1,56 @@
+using DistTrain.Collectives;
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>
+/// Variables of which every replica has a copy, all with the same bits at all times: gradients are summed in buckets while backward runs, then each replica's optimizer makes the same step.
+/// </summary>
+internal sealed class MirroredVariables : ReplicaVariables
+{
+    private readonly ICommunicator _communicator;
+    private readonly GradientBuckets _buckets;
+    private readonly GradientClipping? _clipping;
+    private readonly bool _checksReplicas;
+
+    internal MirroredVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
+        : base(model, optimizer(model.Parameters()), replica.Shard)
+    {
+        (_communicator, _checksReplicas) = (replica.Communicator, options.ChecksReplicas);
+        ReplicaAgreement.CheckSameModel(replica.Stream, _communicator, model);
+        foreach (Tensor tensor in model.SaveState().Values) _communicator.Broadcast(replica.Stream, tensor);
+        foreach (Parameter parameter in model.Parameters()) parameter.MarkChanged();
+        _buckets = new GradientBuckets(replica.Stream, _communicator, Gradients, options.BucketByteCount, options.FirstBucketByteCount);
+        if (options.ClipNorm is { } maxNorm) _clipping = new GradientClipping(Gradients, maxNorm);
+    }
+
+    public override Tensor? GradientNorm => _clipping?.Norm;
+
+    /// <summary>The buckets, for measurements.</summary>
+    internal GradientBuckets Buckets => _buckets;
+
+    public override void Begin(bool isLast = true) => _buckets.Begin(isLast);
+
+    public override void Update(ExecutionStream stream, float learningRate)
+    {
+        _buckets.Finish();
+        _clipping?.Clip(stream);
+        Optimizer.Step(stream, Gradients, learningRate);
+        if (_checksReplicas) ReplicaAgreement.CheckSameValues(stream, _communicator, Model, $"after optimizer step {Optimizer.StepCount}");
+    }
+
+    public override void Sum(ExecutionStream stream, Span<double> numbers)
+    {
+        using Tensor tensor = Tensor.From<double>(stream, numbers, new Shape(numbers.Length));
+        _communicator.AllReduce(stream, tensor);
+        tensor.CopyTo(stream, numbers);
+    }
+
+    private protected override void Dispose(bool disposing)
+    {
+        _buckets.Dispose();
+        base.Dispose(disposing);
+        _clipping?.Dispose();
+        Optimizer.Dispose();
+    }
+}

@@ -1,0 +1,38 @@
+using DistTrain.Collectives;
+using DistTrain.Ingest;
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>One copy of the model at work: a device, and the way to the other replicas. What a strategy's program runs on, a thread each.</summary>
+public sealed class Replica
+{
+    internal Replica(int localIndex, ComputeDevice device, ICommunicator communicator) => (LocalIndex, Device, Communicator) = (localIndex, device, communicator);
+
+    /// <summary>Its number among all replicas of all processes, from 0.</summary>
+    public int Index => Communicator.Rank;
+
+    /// <summary>Replicas in all.</summary>
+    public int Count => Communicator.WorldSize;
+
+    /// <summary>Its number among the replicas of this process.</summary>
+    public int LocalIndex { get; }
+
+    /// <summary>Whether it is the one that speaks for all: logs, files.</summary>
+    public bool IsFirst => Index == 0;
+
+    /// <summary>Where it computes.</summary>
+    public ComputeDevice Device { get; }
+
+    /// <summary>The stream of its work.</summary>
+    public ExecutionStream Stream => Device.DefaultStream;
+
+    /// <summary>Joins all replicas. To be used from the replica's thread.</summary>
+    public ICommunicator Communicator { get; }
+
+    /// <summary>Its part of each batch.</summary>
+    public BatchShard Shard => new(Index, Count);
+
+    /// <summary>For messages.</summary>
+    public override string ToString() => $"replica {Index} of {Count} on {Device.Name}";
+}

@@ -1,0 +1,77 @@
+using DistTrain.Collectives;
+using DistTrain.Ingest;
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>What a strategy's variables may be asked for.</summary>
+public sealed record VariableOptions
+{
+    /// <summary>Scales the gradients of the whole batch down where their global norm is larger; null does not clip.</summary>
+    public float? ClipNorm { get; init; }
+
+    /// <summary>Bytes of a gradient bucket.</summary>
+    public long BucketByteCount { get; init; } = BucketPlan.DefaultByteCount;
+
+    /// <summary>Bytes of the first bucket.</summary>
+    public long FirstBucketByteCount { get; init; } = BucketPlan.DefaultFirstByteCount;
+
+    /// <summary>Compares all replicas' parameters bit by bit after every step. For finding errors: it reads everything back.</summary>
+    public bool ChecksReplicas { get; init; }
+}
+
+/// <summary>
+/// A model's parameters as one replica sees them under a strategy, with their gradients and optimizer. A step: clear <see cref="Gradients"/>, <see cref="Begin"/>, a backward pass scaled by
+/// the samples' share of the whole batch, <see cref="Update"/>. Belongs to the replica's thread.
+/// </summary>
+public abstract class ReplicaVariables : IDisposable
+{
+    private protected ReplicaVariables(Module model, Optimizer optimizer, BatchShard shard)
+    {
+        (Model, Optimizer, Shard) = (model, optimizer, shard);
+        Gradients = new GradientStore(optimizer.Parameters);
+    }
+
+    /// <summary>The model; stays the caller's.</summary>
+    public Module Model { get; }
+
+    /// <summary>What makes new values of gradients on this replica.</summary>
+    public Optimizer Optimizer { get; }
+
+    /// <summary>This replica's gradients: of its own samples until <see cref="Update"/>.</summary>
+    public GradientStore Gradients { get; }
+
+    /// <summary>This replica's part of each batch.</summary>
+    public BatchShard Shard { get; }
+
+    /// <summary>Whether it is the first replica, which speaks for all.</summary>
+    public bool IsFirst => Shard.Index == 0;
+
+    /// <summary>The gradients' global norm before the last clipping, a scalar on the device; null without clipping.</summary>
+    public abstract Tensor? GradientNorm { get; }
+
+    /// <summary>Begins a backward pass.</summary>
+    /// <param name="isLast">False if another backward pass of the same step follows: nothing is sent until the last.</param>
+    public abstract void Begin(bool isLast = true);
+
+    /// <summary>
+    /// Ends a step: the gradients of all replicas make the parameters' new values, which this replica sees afterwards. Blocks as the strategy's collectives do.
+    /// </summary>
+    /// <param name="stream">The replica's stream.</param>
+    /// <param name="learningRate">The step's rate.</param>
+    /// <exception cref="CollectiveException">A peer was lost, or the replicas do not run the same program.</exception>
+    public abstract void Update(ExecutionStream stream, float learningRate);
+
+    /// <summary>Adds up numbers over all replicas, in place: losses, counts. Collective.</summary>
+    public abstract void Sum(ExecutionStream stream, Span<double> numbers);
+
+    /// <summary>Frees gradients and optimizer state.</summary>
+    public void Dispose()
+    {
+        GC.SuppressFinalize(this);
+        Dispose(true);
+    }
+
+    /// <summary>Frees what the strategy's variables own beyond gradients.</summary>
+    private protected virtual void Dispose(bool disposing) => Gradients.Dispose();
+}

@@ -1,0 +1,67 @@
+using DistTrain.Ingest;
+using DistTrain.Kernels;
+
+namespace DistTrain.Runtime;
+
+/// <summary>
+/// The usual way to train under a strategy: makes a model, its variables and a <see cref="Trainer"/> on every replica of this process, and runs them together. Every process of the job does
+/// the same. Owns models and variables.
+/// </summary>
+public sealed class StrategyTrainer : IDisposable
+{
+    private readonly Strategy _strategy;
+    private readonly TrainerOptions _options;
+    private readonly (Module Model, ReplicaVariables Variables)[] _replicas;
+
+    /// <param name="strategy">Where to train; stays the caller's.</param>
+    /// <param name="createModel">Makes and initialises the model on a replica's device. The first replica's values go to all.</param>
+    /// <param name="createOptimizer">Makes the optimizer over parameters.</param>
+    /// <param name="options">How long and at what rates.</param>
+    /// <param name="variables">How gradients are put together; clips by the trainer's options where it does not say itself.</param>
+    /// <exception cref="StateMismatchException">Replicas made different models.</exception>
+    public StrategyTrainer(Strategy strategy, Func<Replica, Module> createModel, Func<IReadOnlyList<Parameter>, Optimizer> createOptimizer, TrainerOptions options, VariableOptions? variables = null)
+    {
+        ArgumentNullException.ThrowIfNull(strategy);
+        ArgumentNullException.ThrowIfNull(createModel);
+        ArgumentNullException.ThrowIfNull(createOptimizer);
+        ArgumentNullException.ThrowIfNull(options);
+        (_strategy, _options) = (strategy, options);
+        VariableOptions chosen = variables ?? new VariableOptions();
+        if (chosen.ClipNorm is null) chosen = chosen with { ClipNorm = options.ClipNorm };
+        _replicas = strategy.Run(replica =>
+        {
+            Module model = createModel(replica);
+            return (model, strategy.CreateVariables(replica, model, createOptimizer, chosen));
+        });
+    }
+
+    /// <summary>The model as the first replica of this process has it.</summary>
+    public Module Model => _replicas[0].Model;
+
+    /// <summary>Its optimizer.</summary>
+    public Optimizer Optimizer => _replicas[0].Variables.Optimizer;
+
+    /// <summary>Trains to the end of the options' epochs or steps; see <see cref="Trainer.Train"/>.</summary>
+    /// <param name="batches">Batches of all replicas together; each takes its part.</param>
+    /// <param name="callbacks">Called for the first replica of all only, on its thread.</param>
+    /// <param name="cancellation">Ends training between two steps; must be asked for on all processes.</param>
+    public TrainingResult Train(IBatchSource batches, IReadOnlyList<ITrainingCallback>? callbacks = null, CancellationToken cancellation = default) => _strategy.Run(replica =>
+    {
+        using Trainer trainer = new(_replicas[replica.LocalIndex].Variables, _options);
+        return trainer.Train(replica.Stream, batches, replica.IsFirst ? callbacks : null, cancellation);
+    })[0];
+
+    /// <summary>Measures on all replicas together; see <see cref="Evaluator"/>.</summary>
+    public EvaluationResult Evaluate(IBatchSource batches, CancellationToken cancellation = default) =>
+        _strategy.Run(replica => Evaluator.Evaluate(replica.Stream, _replicas[replica.LocalIndex].Variables, batches, cancellation))[0];
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach ((Module model, ReplicaVariables variables) in _replicas)
+        {
+            variables.Dispose();
+            model.Dispose();
+        }
+    }
+}
