@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using DistTrain.Collectives;
 using DistTrain.Kernels;
+using DistTrain.Runtime;
 
 namespace DistTrain.Cli;
 
@@ -9,11 +11,11 @@ internal static class CommandLineHost
 {
     public static int Run(string[] args)
     {
-        RootCommand root = Compose();
-        bool isBench = args is ["bench", not ("--help" or "-h" or "-?"), ..];
-        ParseResult parsed = root.Parse(args.Length == 0 ? ["train"] : isBench ? ["bench"] : args);
-        if (parsed.Errors.Count > 0) return ReportUsage(parsed);
         using Interruption interruption = new();
+        RootCommand root = Compose(interruption);
+        bool isBench = args is ["bench", not ("--help" or "-h" or "-?"), ..];
+        ParseResult parsed = root.Parse(args.Length == 0 ? ["train", "--device", "auto"] : isBench ? ["bench"] : args);
+        if (parsed.Errors.Count > 0) return ReportUsage(parsed);
         try
         {
             if (isBench) return BenchCommand.Run(args[1..]);
@@ -26,10 +28,10 @@ internal static class CommandLineHost
         }
     }
 
-    private static RootCommand Compose()
+    private static RootCommand Compose(Interruption interruption)
     {
         RootCommand root = new("Distributed training and distillation for .NET. Without arguments: trains a ConvNet on the embedded Fashion-MNIST slice.");
-        root.Add(TrainCommand.Create());
+        root.Add(TrainCommand.Create(interruption));
         root.Add(EvaluateCommand.Create());
         root.Add(PredictCommand.Create());
         root.Add(DataCommand.Create());
@@ -49,6 +51,9 @@ internal static class CommandLineHost
             case UsageException or DeviceException { IsUnknownName: true }:
                 Console.Error.WriteLine($"disttrain: {failure.Message}");
                 return ExitCode.Usage;
+            case PreemptedException or CollectiveException:
+                Console.Error.WriteLine($"disttrain: {failure.Message}");
+                return ExitCode.Retryable;
             default:
                 Console.Error.WriteLine($"disttrain: {failure.Message}");
                 if (Environment.GetEnvironmentVariable("DISTTRAIN_TRACE") == "1") Console.Error.WriteLine(failure);

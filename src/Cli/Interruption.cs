@@ -2,11 +2,18 @@ using System.Runtime.InteropServices;
 
 namespace DistTrain.Cli;
 
-/// <summary>SIGINT and SIGTERM end the work between two steps; a second signal ends the process at once.</summary>
+/// <summary>
+/// SIGINT and SIGTERM end the work between two steps; a second signal ends the process at once. A command that can save itself asks for <see cref="PreemptOnTerminate"/>: then SIGTERM and
+/// SIGUSR1, which clusters send before they take a machine away, have it save and stop.
+/// </summary>
 internal sealed class Interruption : IDisposable
 {
-    private readonly CancellationTokenSource _source = new();
+    // Not among the named signals of .NET; the number is Linux's on all architectures that .NET runs on.
+    private const PosixSignal UserSignal1 = (PosixSignal)10;
+
+    private readonly CancellationTokenSource _source = new(), _preemption = new();
     private readonly PosixSignalRegistration _interrupt, _terminate;
+    private PosixSignalRegistration? _user;
 
     public Interruption()
     {
@@ -19,15 +26,30 @@ internal sealed class Interruption : IDisposable
     /// <summary>128 plus the signal's number.</summary>
     public int ExitCode { get; private set; } = Cli.ExitCode.Interrupted;
 
+    /// <summary>From now on SIGTERM and SIGUSR1 cancel the token given here, and nothing else, the first time.</summary>
+    public CancellationToken PreemptOnTerminate()
+    {
+        _user ??= PosixSignalRegistration.Create(UserSignal1, Handle);
+        return _preemption.Token;
+    }
+
     public void Dispose()
     {
         _interrupt.Dispose();
         _terminate.Dispose();
+        _user?.Dispose();
         _source.Dispose();
+        _preemption.Dispose();
     }
 
     private void Handle(PosixSignalContext context)
     {
+        if (context.Signal != PosixSignal.SIGINT && _user is not null)
+        {
+            context.Cancel = true;
+            _preemption.Cancel();
+            return;
+        }
         if (_source.IsCancellationRequested) return;
         context.Cancel = true;
         ExitCode = context.Signal == PosixSignal.SIGTERM ? Cli.ExitCode.Terminated : Cli.ExitCode.Interrupted;

@@ -31,6 +31,14 @@ internal static class Tool
         return new ToolResult(process.ExitCode, output.Result, errors.Result);
     }
 
+    /// <summary>Starts the tool and leaves it running: for those who want to do something to it.</summary>
+    public static Process Begin(params string[] arguments)
+    {
+        ProcessStartInfo start = new("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Path.GetTempPath() };
+        foreach (string argument in (string[])[Program, .. arguments]) start.ArgumentList.Add(argument);
+        return Process.Start(start) ?? throw new InvalidOperationException("can't start the tool");
+    }
+
     private static string FindRoot()
     {
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)

@@ -8,9 +8,12 @@ internal sealed record TrainOptions
     public string Model { get; init; } = "convnet";
     public string Data { get; init; } = "fashion-mnist-slice";
     public string Device { get; init; } = "cpu";
+    public string? Strategy { get; init; }
+    public string Algorithm { get; init; } = "own";
     public int Epochs { get; init; } = 6;
     public long? Steps { get; init; }
     public int BatchSize { get; init; } = 64;
+    public int AccumulationSteps { get; init; } = 1;
     public string Optimizer { get; init; } = "adam";
     public float? LearningRate { get; init; }
     public string Schedule { get; init; } = "cosine";
@@ -24,6 +27,9 @@ internal sealed record TrainOptions
     public string? Init { get; init; }
     public int LogEvery { get; init; } = 20;
     public string? Output { get; init; }
+    public string? Checkpoint { get; init; }
+    public long CheckpointEvery { get; init; }
+    public string Resume { get; init; } = "auto";
     public bool Json { get; init; }
 
     /// <summary>The rate that is usual for the optimizer, where none is given.</summary>
@@ -37,10 +43,13 @@ internal sealed class TrainSymbols
 
     private readonly Option<string> _model = Text("--model", "convnet, resnet20 (any resnet6n+2) or mlp", s_defaults.Model);
     private readonly Option<string> _data = Text("--data", "digits, fashion-mnist-slice, fashion-mnist, or a folder with four IDX files", s_defaults.Data);
-    private readonly Option<string> _device = Text("--device", "cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl", s_defaults.Device);
+    private readonly Option<string> _device = Text("--device", "cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl; several with commas between; auto: all GPUs, or the CPU in halves", s_defaults.Device);
+    private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device or mirrored (default: by the number of devices)" };
+    private readonly Option<string> _algorithm = Text("--algorithm", "how gradients are summed: own (the transport's way), ring, direct, tree or recursive-doubling", s_defaults.Algorithm);
     private readonly Option<int> _epochs = Number("--epochs", "passes over the training set", s_defaults.Epochs);
     private readonly Option<long?> _steps = new("--steps") { Description = "stop after this many steps" };
-    private readonly Option<int> _batchSize = Number("--batch-size", "samples a step", s_defaults.BatchSize);
+    private readonly Option<int> _batchSize = Number("--batch-size", "samples a step, of all devices together", s_defaults.BatchSize);
+    private readonly Option<int> _accumulation = Number("--accumulation-steps", "parts that a device's share of a batch is worked off in", s_defaults.AccumulationSteps);
     private readonly Option<string> _optimizer = Text("--optimizer", "sgd, adam or adamw", s_defaults.Optimizer);
     private readonly Option<float?> _learningRate = new("--lr") { Description = "learning rate (default 0.001, or 0.05 for sgd)" };
     private readonly Option<string> _schedule = Text("--schedule", "constant, cosine or step (a tenth after each third)", s_defaults.Schedule);
@@ -54,12 +63,15 @@ internal sealed class TrainSymbols
     private readonly Option<string?> _init = new("--init") { Description = "start from these weights (safetensors)" };
     private readonly Option<int> _logEvery = Number("--log-every", "steps between two lines of metrics.jsonl", s_defaults.LogEvery);
     private readonly Option<string?> _output = new("--output") { Description = "folder for the run (default runs/<model>-<data>-<time>)" };
+    private readonly Option<string?> _checkpoint = new("--checkpoint") { Description = "folder of checkpoints: one at the end of every epoch, and when stopped by SIGTERM or SIGUSR1 (exit code 75)" };
+    private readonly Option<long> _checkpointEvery = new("--checkpoint-every") { Description = "steps between two checkpoints besides", DefaultValueFactory = _ => s_defaults.CheckpointEvery };
+    private readonly Option<string> _resume = Text("--resume", "auto: go on from the newest whole checkpoint in --checkpoint; never: begin anew", s_defaults.Resume);
     private readonly Option<bool> _json = new("--json") { Description = "the last line on stdout is one JSON object" };
 
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _data, _device, _epochs, _steps, _batchSize, _optimizer, _learningRate, _schedule, _warmup, _momentum,
-            _weightDecay, _clip, _seed, _noShuffle, _inputScale, _init, _logEvery, _output, _json })
+        foreach (Option option in new Option[] { _model, _data, _device, _strategy, _algorithm, _epochs, _steps, _batchSize, _accumulation, _optimizer, _learningRate, _schedule, _warmup, _momentum,
+            _weightDecay, _clip, _seed, _noShuffle, _inputScale, _init, _logEvery, _output, _checkpoint, _checkpointEvery, _resume, _json })
         {
             command.Add(option);
         }
@@ -72,9 +84,12 @@ internal sealed class TrainSymbols
             Model = parsed.GetValue(_model)!,
             Data = parsed.GetValue(_data)!,
             Device = parsed.GetValue(_device)!,
+            Strategy = parsed.GetValue(_strategy),
+            Algorithm = parsed.GetValue(_algorithm)!,
             Epochs = parsed.GetValue(_epochs),
             Steps = parsed.GetValue(_steps),
             BatchSize = parsed.GetValue(_batchSize),
+            AccumulationSteps = parsed.GetValue(_accumulation),
             Optimizer = parsed.GetValue(_optimizer)!,
             LearningRate = parsed.GetValue(_learningRate),
             Schedule = parsed.GetValue(_schedule)!,
@@ -88,6 +103,9 @@ internal sealed class TrainSymbols
             Init = parsed.GetValue(_init),
             LogEvery = parsed.GetValue(_logEvery),
             Output = parsed.GetValue(_output),
+            Checkpoint = parsed.GetValue(_checkpoint),
+            CheckpointEvery = parsed.GetValue(_checkpointEvery),
+            Resume = parsed.GetValue(_resume)!,
             Json = parsed.GetValue(_json),
         };
         Validate(options);
@@ -98,6 +116,11 @@ internal sealed class TrainSymbols
     {
         Choice.Check("--optimizer", options.Optimizer, ["sgd", "adam", "adamw"]);
         Choice.Check("--schedule", options.Schedule, ["constant", "cosine", "step"]);
+        Choice.Check("--resume", options.Resume, ["auto", "never"]);
+        StrategyChoice.Check(options);
+        Positive("--accumulation-steps", options.AccumulationSteps);
+        if (options.CheckpointEvery < 0) throw new UsageException($"--checkpoint-every {options.CheckpointEvery}: expected 0 or more");
+        if (options.CheckpointEvery > 0 && options.Checkpoint is null) throw new UsageException("--checkpoint-every needs --checkpoint FOLDER");
         Positive("--epochs", options.Epochs);
         Positive("--batch-size", options.BatchSize);
         Positive("--log-every", options.LogEvery);

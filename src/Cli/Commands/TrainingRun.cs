@@ -4,71 +4,86 @@ using DistTrain.Runtime;
 
 namespace DistTrain.Cli;
 
-/// <summary>One training run from options to report: data, model, optimizer, trainer, evaluation, files.</summary>
+/// <summary>One training run from options to report: data, strategy, model, evaluation, files.</summary>
 internal sealed class TrainingRun : IDisposable
 {
     private readonly TrainOptions _options;
-    private readonly ExecutionStream _stream;
+    private readonly Strategy _strategy;
     private readonly LabelledImages _train, _test;
     private readonly ModelDescription _description;
-    private readonly Module _model;
+    private readonly ImageBatchSource _batches, _testBatches;
+    private StrategyTrainer? _trainer;
 
-    /// <summary>Loads the data and makes the model; starts nothing and writes nothing yet.</summary>
-    public TrainingRun(TrainOptions options, ComputeDevice device)
+    /// <summary>Loads the data; starts nothing and writes nothing yet. The strategy stays the caller's.</summary>
+    public TrainingRun(TrainOptions options, Strategy strategy)
     {
-        _options = options;
-        _stream = device.DefaultStream;
+        (_options, _strategy) = (options, strategy);
         DataSetCatalog catalog = new();
         _train = DataChoice.Load(catalog, options.Data, DataSplit.Train);
         _test = DataChoice.Load(catalog, options.Data, DataSplit.Test);
         InputScale scale = options.InputScale is { } divisor ? new InputScale(divisor) : InputScale.Unit(_train);
         _description = new ModelDescription(options.Model, _train.Channels, _train.Height, _train.Width, _train.ClassNames, scale.Divisor);
-        _model = _description.CreateModel();
-        _model.Initialize(_stream, options.Seed);
-        if (options.Init is { } file) ModelFile.LoadInto(_stream, _model, file);
+        _batches = new ImageBatchSource(_train, new ImageBatchOptions(options.BatchSize, options.Shuffle, options.Seed, Scale: new InputScale(_description.InputScale)));
+        _testBatches = new ImageBatchSource(_test, new ImageBatchOptions(EvaluateCommand.BatchSize, Shuffle: false, Scale: new InputScale(_description.InputScale)));
+        if (options.BatchSize < strategy.ReplicaCount) throw new UsageException($"--batch-size {options.BatchSize} is smaller than the {strategy.ReplicaCount} replicas of --strategy {strategy.Name}");
     }
 
-    public TrainingReport Execute(CancellationToken cancellation)
+    /// <summary>Trains, evaluates and writes.</summary>
+    /// <param name="preemption">Asks the run to save itself and stop.</param>
+    /// <param name="cancellation">Ends the run.</param>
+    public TrainingReport Execute(CancellationToken preemption, CancellationToken cancellation)
     {
         RunFolder folder = RunFolder.Create(_options);
         folder.SaveConfiguration(_options with { LearningRate = _options.ResolvedLearningRate, InputScale = _description.InputScale });
-        ImageBatchSource batches = new(_train, new ImageBatchOptions(_options.BatchSize, _options.Shuffle, _options.Seed, Scale: new InputScale(_description.InputScale)));
-        Announce(folder, batches);
-        using MetricsFiles metrics = new(folder, () => Evaluate(cancellation));
-        TrainingResult result = ProgressDisplay.Run(display => Train(batches, [display, metrics], cancellation));
-        EvaluationResult test = metrics.LastEvaluation ?? Evaluate(cancellation);
-        ModelFile.Save(_stream, _model, _description, folder.Weights);
-        return new TrainingReport(_options, _stream.Device, folder, result, test, metrics.EvaluationTime, _train.ClassNames);
+        _trainer = new StrategyTrainer(_strategy, CreateModel, CreateOptimizer, Options(preemption));
+        Announce(folder);
+        using MetricsFiles metrics = new(folder);
+        TrainingResult result = ProgressDisplay.Run(display => _trainer.Train(_batches, [display, metrics], cancellation));
+        EvaluationResult test = metrics.LastEvaluation ?? _trainer.Evaluate(_testBatches, cancellation);
+        ModelFile.Save(_strategy.Replicas[0].Stream, _trainer.Model, _description, folder.Weights);
+        return new TrainingReport(_options, _strategy, folder, result, test, metrics.EvaluationTime, _train.ClassNames);
     }
 
-    public void Dispose() => _model.Dispose();
+    public void Dispose() => _trainer?.Dispose();
 
-    private TrainingResult Train(ImageBatchSource batches, IReadOnlyList<ITrainingCallback> callbacks, CancellationToken cancellation)
+    private Module CreateModel(Replica replica)
     {
-        using Optimizer optimizer = CreateOptimizer();
-        using Trainer trainer = new(_model, optimizer, new TrainerOptions
+        Module model = _description.CreateModel();
+        try
         {
-            EpochCount = _options.Steps is { } steps ? (int)Math.Max(_options.Epochs, ((steps - 1) / batches.BatchCount) + 1) : _options.Epochs,
-            StepLimit = _options.Steps,
-            Schedule = CreateSchedule(_options.Steps ?? (long)_options.Epochs * batches.BatchCount),
-            Seed = _options.Seed,
-            LogEvery = _options.LogEvery,
-            ClipNorm = _options.ClipNorm,
-        });
-        return trainer.Train(_stream, batches, callbacks, cancellation);
+            model.Initialize(replica.Stream, _options.Seed);
+            if (_options.Init is { } file) ModelFile.LoadInto(replica.Stream, model, file);
+            return model;
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
     }
 
-    private EvaluationResult Evaluate(CancellationToken cancellation)
+    private TrainerOptions Options(CancellationToken preemption) => new()
     {
-        ImageBatchSource batches = new(_test, new ImageBatchOptions(EvaluateCommand.BatchSize, Shuffle: false, Scale: new InputScale(_description.InputScale)));
-        return Evaluator.Evaluate(_stream, _model, batches, cancellation);
-    }
+        EpochCount = _options.Steps is { } steps ? (int)Math.Max(_options.Epochs, ((steps - 1) / _batches.BatchCount) + 1) : _options.Epochs,
+        StepLimit = _options.Steps,
+        Schedule = CreateSchedule(_options.Steps ?? (long)_options.Epochs * _batches.BatchCount),
+        Seed = _options.Seed,
+        LogEvery = _options.LogEvery,
+        ClipNorm = _options.ClipNorm,
+        AccumulationSteps = _options.AccumulationSteps,
+        Validation = _testBatches,
+        Preemption = preemption,
+        Checkpoints = _options.Checkpoint is not { } folder ? null : new CheckpointOptions
+        {
+            Folder = folder, EveryStepCount = _options.CheckpointEvery, Resumes = _options.Resume == "auto", Say = ProgressDisplay.Say,
+        },
+    };
 
-    private Optimizer CreateOptimizer() => _options.Optimizer switch
+    private Optimizer CreateOptimizer(IReadOnlyList<Parameter> parameters) => _options.Optimizer switch
     {
-        "sgd" => new Sgd(_model.Parameters(), _options.Momentum, _options.WeightDecay),
-        "adamw" => new AdamW(_model.Parameters(), weightDecay: _options.WeightDecay),
-        _ => new Adam(_model.Parameters(), weightDecay: _options.WeightDecay),
+        "sgd" => new Sgd(parameters, _options.Momentum, _options.WeightDecay),
+        "adamw" => new AdamW(parameters, weightDecay: _options.WeightDecay),
+        _ => new Adam(parameters, weightDecay: _options.WeightDecay),
     };
 
     private LearningRateSchedule CreateSchedule(long stepCount)
@@ -83,7 +98,9 @@ internal sealed class TrainingRun : IDisposable
         return _options.WarmupSteps > 0 ? schedule.WithWarmUp(_options.WarmupSteps) : schedule;
     }
 
-    private void Announce(RunFolder folder, ImageBatchSource batches) => ProgressDisplay.Say(
-        $"{_options.Model} ({_model.ParameterCount:N0} parameters) on {_options.Data} ({_train.Count:N0} + {_test.Count:N0} images), {_stream.Device}, " +
-        $"{batches.BatchCount} steps an epoch, into {folder.Path}");
+    private void Announce(RunFolder folder) => ProgressDisplay.Say(
+        $"{_options.Model} ({_trainer!.Model.ParameterCount:N0} parameters) on {_options.Data} ({_train.Count:N0} + {_test.Count:N0} images), {Where()}, " +
+        $"{_batches.BatchCount} steps an epoch, into {folder.Path}");
+
+    private string Where() => _strategy.ReplicaCount == 1 ? _strategy.Replicas[0].Device.ToString() : $"{_strategy.Name} on {string.Join(" and ", _strategy.Replicas.Select(replica => replica.Device.ToString()))}";
 }

@@ -4,10 +4,10 @@ using DistTrain.Runtime;
 namespace DistTrain.Cli;
 
 /// <summary>
-/// Writes what training tells to metrics.jsonl and a TensorBoard event file, and evaluates at the end of every epoch.
+/// Writes what training tells to metrics.jsonl and a TensorBoard event file.
 /// metrics.jsonl has a line for each reading of the loss and one for each epoch; step counts from 0.
 /// </summary>
-internal sealed class MetricsFiles(RunFolder folder, Func<EvaluationResult> evaluate) : ITrainingCallback, IDisposable
+internal sealed class MetricsFiles(RunFolder folder) : ITrainingCallback, IDisposable
 {
     private readonly JsonLinesWriter _lines = new(folder.Metrics);
     private readonly TensorBoardWriter _events = new(folder.Path);
@@ -29,7 +29,7 @@ internal sealed class MetricsFiles(RunFolder folder, Func<EvaluationResult> eval
 
     public void OnEpochEnd(EpochMetrics metrics)
     {
-        EvaluationResult test = LastEvaluation = evaluate();
+        EvaluationResult test = LastEvaluation = metrics.Validation!;
         EvaluationTime += test.Duration;
         _lines.Write(("epoch", metrics.Epoch), ("trainLoss", metrics.MeanLoss), ("testLoss", test.Loss), ("testAccuracy", test.Accuracy), ("seconds", metrics.Duration.TotalSeconds),
             ("dataWaitSeconds", metrics.DataWait.TotalSeconds));

@@ -21,7 +21,9 @@ internal sealed class RunFolder
     {
         string path = options.Output ?? Unused(System.IO.Path.Combine("runs",
             $"{options.Model}-{System.IO.Path.GetFileName(options.Data.TrimEnd('/'))}-{DateTime.Now.ToString("yyyyMMdd-HHmmss", CultureInfo.InvariantCulture)}"));
-        if (File.Exists(System.IO.Path.Combine(path, ConfigurationFile)))
+        // A run that goes on from its checkpoint goes on in its folder too.
+        bool goesOn = options is { Checkpoint: not null, Resume: "auto" };
+        if (!goesOn && File.Exists(System.IO.Path.Combine(path, ConfigurationFile)))
             throw new UsageException($"--output {path}: that folder holds a run already; choose another, or remove it");
         Directory.CreateDirectory(path);
         return new RunFolder(path);

@@ -1,13 +1,12 @@
 using System.Globalization;
 using System.Text.Json;
-using DistTrain.Kernels;
 using DistTrain.Runtime;
 
 namespace DistTrain.Cli;
 
 /// <summary>What a finished run tells: a table for people, one object for programs.</summary>
 internal sealed record TrainingReport(
-    TrainOptions Options, ComputeDevice Device, RunFolder Folder, TrainingResult Result, EvaluationResult Test, TimeSpan EvaluationTime, IReadOnlyList<string> ClassNames)
+    TrainOptions Options, Strategy Strategy, RunFolder Folder, TrainingResult Result, EvaluationResult Test, TimeSpan EvaluationTime, IReadOnlyList<string> ClassNames)
 {
     /// <summary>Wall seconds of training alone, without the evaluations between epochs.</summary>
     private double Seconds => (Result.Duration - EvaluationTime).TotalSeconds;
@@ -17,11 +16,13 @@ internal sealed record TrainingReport(
     /// <summary>The part of the training time that steps waited for their batch.</summary>
     private double DataWait => Result.DataWait.TotalSeconds / Seconds;
 
+    private string Devices => string.Join(", ", Strategy.Replicas.Select(replica => replica.Device.ToString()));
+
     public void Write(TextWriter output)
     {
         AccuracyTable.Write(output, Test.Confusion, ClassNames);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"test accuracy {Test.Accuracy:P2}, test loss {Test.Loss:F4}; trained {Result.SampleCount:N0} samples in {Seconds:F1} s ({SamplesPerSecond:N0} samples/s, data wait {DataWait:P2}) on {Device}"));
+            $"test accuracy {Test.Accuracy:P2}, test loss {Test.Loss:F4}; trained {Result.SampleCount:N0} samples in {Seconds:F1} s ({SamplesPerSecond:N0} samples/s, data wait {DataWait:P2}) on {Devices}"));
         output.WriteLine($"weights, metrics and configuration: {Folder.Path}");
     }
 
@@ -33,7 +34,9 @@ internal sealed record TrainingReport(
         SamplesPerSecond,
         DataWait,
         Weights = Folder.Weights,
-        Device = Device.Name,
+        Device = string.Join(',', Strategy.Replicas.Select(replica => replica.Device.Name)),
+        Strategy = Strategy.Name,
+        Replicas = Strategy.ReplicaCount,
         Options.Seed,
         Steps = Result.StepCount,
         TrainLoss = Result.LastLoss,

@@ -1,0 +1,98 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace DistTrain.Cli.Tests;
+
+/// <summary>A run that is killed at any moment and started again ends with the weights of the unbroken run, bit for bit.</summary>
+public sealed partial class ResumeTests
+{
+    private const int Kill = 9, Terminate = 15, User1 = 10;
+    private static readonly bool s_isSoak = Environment.GetEnvironmentVariable("DISTTRAIN_SOAK") == "1";
+
+    [Theory]
+    [InlineData("cpu")]
+    [InlineData("cpu:0/2,cpu:1/2")]
+    public void Killed_at_random_moments_a_run_ends_with_the_weights_of_the_unbroken_one(string device)
+    {
+        using TemporaryFolder folder = new();
+        byte[] unbroken = Weights(Tool.Run([.. Arguments(device), "--output", folder["unbroken"]]), folder["unbroken"]);
+        Random random = new(s_isSoak ? Environment.TickCount : device.Length);
+        for (int kill = 0, trial = 0; kill < (s_isSoak ? 50 : 3); trial++)
+        {
+            string[] arguments = [.. Arguments(device), "--checkpoint", folder[$"checkpoints{trial}"], "--checkpoint-every", "1", "--output", folder[$"run{trial}"]];
+            // Killed again and again until it comes through: each time a little later than it takes to start.
+            for (int delay = random.Next(250, 700); ; delay += random.Next(300))
+            {
+                (int exitCode, string errors) = RunAndSignal(arguments, Kill, TimeSpan.FromMilliseconds(delay));
+                if (exitCode == 0) break;
+                Assert.True(exitCode == 128 + Kill, errors);
+                kill++;
+            }
+            Assert.Equal(unbroken, File.ReadAllBytes(Path.Combine(folder[$"run{trial}"], "weights.safetensors")));
+        }
+    }
+
+    [Theory]
+    [InlineData(Terminate)]
+    [InlineData(User1)]
+    public void Asked_to_stop_a_run_saves_itself_and_exits_with_75_and_goes_on_when_started_again(int signal)
+    {
+        using TemporaryFolder folder = new();
+        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu"), "--output", folder["unbroken"]]), folder["unbroken"]);
+        string[] arguments = [.. Arguments("cpu"), "--checkpoint", folder["checkpoints"], "--output", folder["run"]];
+
+        (int exitCode, string errors) = RunAndSignal(arguments, signal, whenItSays: "going on|steps an epoch");
+
+        Assert.Equal(75, exitCode);
+        Assert.Contains("steps because it was asked to; a checkpoint of them is written", errors, StringComparison.Ordinal);
+        ToolResult second = Tool.Run(arguments);
+        Assert.Equal(unbroken, Weights(second, folder["run"]));
+        Assert.Contains("going on from the checkpoint of step", second.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Resume_never_begins_anew()
+    {
+        using TemporaryFolder folder = new();
+        string[] arguments = ["train", "--data", "digits", "--model", "mlp", "--steps", "5", "--checkpoint", folder["checkpoints"]];
+        Assert.Equal(0, Tool.Run([.. arguments, "--output", folder["a"]]).ExitCode);
+        ToolResult anew = Tool.Run([.. arguments, "--resume", "never", "--output", folder["b"]]);
+        Assert.Equal(0, anew.ExitCode);
+        Assert.DoesNotContain("going on", anew.Errors, StringComparison.Ordinal);
+    }
+
+    private static string[] Arguments(string device) => ["train", "--data", "digits", "--model", "mlp", "--steps", "100", "--seed", "5", "--device", device];
+
+    private static byte[] Weights(ToolResult result, string folder)
+    {
+        Assert.True(result.ExitCode == 0, result.Errors);
+        return File.ReadAllBytes(Path.Combine(folder, "weights.safetensors"));
+    }
+
+    private static (int ExitCode, string Errors) RunAndSignal(string[] arguments, int signal, TimeSpan delay = default, string? whenItSays = null)
+    {
+        using Process process = Tool.Begin(arguments);
+        Task<string> output = process.StandardOutput.ReadToEndAsync();
+        List<string> errors = [];
+        using ManualResetEventSlim said = new(whenItSays is null);
+        Thread reader = new(() =>
+        {
+            while (process.StandardError.ReadLine() is { } line)
+            {
+                errors.Add(line);
+                if (whenItSays?.Split('|').Any(part => line.Contains(part, StringComparison.Ordinal)) == true) said.Set();
+            }
+            said.Set();
+        });
+        reader.Start();
+        Assert.True(said.Wait(TimeSpan.FromMinutes(1)), "it says nothing");
+        if (!process.WaitForExit(delay)) _ = SendSignal(process.Id, signal);
+        Assert.True(process.WaitForExit(TimeSpan.FromMinutes(2)), $"it goes on after signal {signal}");
+        reader.Join();
+        _ = output.Result;
+        return (process.ExitCode, string.Join('\n', errors));
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int SendSignal(int process, int signal);
+}
