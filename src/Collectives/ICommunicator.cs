@@ -19,6 +19,9 @@ public interface ICommunicator : IDisposable
     /// <summary>What carries the bytes: <c>inprocess</c>, <c>shm</c>, <c>mpi</c> or <c>nccl</c>.</summary>
     string Transport { get; }
 
+    /// <summary>Whether reductions add along <see cref="FixedTree"/> over the ranks, whatever the size: then results do not depend on how data were divided.</summary>
+    bool IsFixedOrder { get; }
+
     /// <summary>The longest that a wait for others may take.</summary>
     TimeSpan Timeout { get; set; }
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using DistTrain.Collectives;
 using DistTrain.Kernels;
 
 namespace DistTrain.Cli;
@@ -11,7 +12,7 @@ internal static class DoctorCommand
 {
     public static Command Create()
     {
-        Command command = new("doctor", "Checks the machine: runtime, instruction set, GPU drivers, OpenCL, native libraries, data folders.");
+        Command command = new("doctor", "Checks the machine: runtime, instruction set, GPU drivers, OpenCL, native libraries, transports, data folders.");
         command.SetAction(_ => Run());
         return command;
     }
@@ -24,6 +25,7 @@ internal static class DoctorCommand
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"memory         {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 1e9:F1} GB usable"));
         ReportLibrary("cuda", "NVIDIA driver", "install the NVIDIA driver to use cuda:0; nothing is needed on machines without such a GPU");
         ReportLibrary("OpenCL", "OpenCL loader", "Debian: apt-get install ocl-icd-libopencl1, with a vendor's driver, or pocl-opencl-icd to test GPU kernels on the CPU");
+        foreach (string transport in new[] { "shm", "mpi", "nccl" }) ReportTransport(transport);
         foreach (DeviceInfo device in DeviceCatalog.List())
             Console.WriteLine($"{"device",-14} {device.Name}: {(device.Unusable is null ? device.Description : "not usable: " + device.Unusable)}");
         DataCommand.PrintList(Console.Out);
@@ -59,6 +61,12 @@ internal static class DoctorCommand
         {
             return failure.Message;
         }
+    }
+
+    private static void ReportTransport(string transport)
+    {
+        bool isUsable = ShimLibrary.IsTransportAvailable(transport, out string problem);
+        Console.WriteLine($"{"transport",-14} {transport}: {(isUsable ? "usable" : "not usable: " + problem.ReplaceLineEndings($"\n{"",-15}"))}");
     }
 
     private static void ReportLibrary(string library, string title, string remedy)

@@ -10,6 +10,7 @@ internal sealed record TrainOptions
     public string Device { get; init; } = "cpu";
     public string? Strategy { get; init; }
     public string Algorithm { get; init; } = "own";
+    public int VirtualShards { get; init; }
     public int Epochs { get; init; } = 6;
     public long? Steps { get; init; }
     public int BatchSize { get; init; } = 64;
@@ -46,6 +47,7 @@ internal sealed class TrainSymbols
     private readonly Option<string> _device = Text("--device", "cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl; several with commas between; auto: all GPUs, or the CPU in halves", s_defaults.Device);
     private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device or mirrored (default: by the number of devices)" };
     private readonly Option<string> _algorithm = Text("--algorithm", "how gradients are summed: own (the transport's way), ring, direct, tree or recursive-doubling", s_defaults.Algorithm);
+    private readonly Option<int> _virtualShards = new("--virtual-shards") { Description = "cut batches into this many shards (a power of two): the same bits on any number of devices up to it" };
     private readonly Option<int> _epochs = Number("--epochs", "passes over the training set", s_defaults.Epochs);
     private readonly Option<long?> _steps = new("--steps") { Description = "stop after this many steps" };
     private readonly Option<int> _batchSize = Number("--batch-size", "samples a step, of all devices together", s_defaults.BatchSize);
@@ -70,7 +72,7 @@ internal sealed class TrainSymbols
 
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _data, _device, _strategy, _algorithm, _epochs, _steps, _batchSize, _accumulation, _optimizer, _learningRate, _schedule, _warmup, _momentum,
+        foreach (Option option in new Option[] { _model, _data, _device, _strategy, _algorithm, _virtualShards, _epochs, _steps, _batchSize, _accumulation, _optimizer, _learningRate, _schedule, _warmup, _momentum,
             _weightDecay, _clip, _seed, _noShuffle, _inputScale, _init, _logEvery, _output, _checkpoint, _checkpointEvery, _resume, _json })
         {
             command.Add(option);
@@ -86,6 +88,7 @@ internal sealed class TrainSymbols
             Device = parsed.GetValue(_device)!,
             Strategy = parsed.GetValue(_strategy),
             Algorithm = parsed.GetValue(_algorithm)!,
+            VirtualShards = parsed.GetValue(_virtualShards),
             Epochs = parsed.GetValue(_epochs),
             Steps = parsed.GetValue(_steps),
             BatchSize = parsed.GetValue(_batchSize),
@@ -118,6 +121,8 @@ internal sealed class TrainSymbols
         Choice.Check("--schedule", options.Schedule, ["constant", "cosine", "step"]);
         Choice.Check("--resume", options.Resume, ["auto", "never"]);
         StrategyChoice.Check(options);
+        if (options.VirtualShards is not 0 && !(options.VirtualShards > 0 && System.Numerics.BitOperations.IsPow2(options.VirtualShards))) throw new UsageException($"--virtual-shards {options.VirtualShards}: expected a power of two");
+        if (options.VirtualShards > 0 && options.AccumulationSteps > 1) throw new UsageException("--accumulation-steps and --virtual-shards both divide a device's part of a batch: use one of them");
         Positive("--accumulation-steps", options.AccumulationSteps);
         if (options.CheckpointEvery < 0) throw new UsageException($"--checkpoint-every {options.CheckpointEvery}: expected 0 or more");
         if (options.CheckpointEvery > 0 && options.Checkpoint is null) throw new UsageException("--checkpoint-every needs --checkpoint FOLDER");

@@ -35,7 +35,7 @@ internal sealed class TrainingRun : IDisposable
     {
         RunFolder folder = RunFolder.Create(_options);
         folder.SaveConfiguration(_options with { LearningRate = _options.ResolvedLearningRate, InputScale = _description.InputScale });
-        _trainer = new StrategyTrainer(_strategy, CreateModel, CreateOptimizer, Options(preemption));
+        _trainer = new StrategyTrainer(_strategy, CreateModel, CreateOptimizer, Options(preemption), new VariableOptions { VirtualShardCount = _options.VirtualShards });
         Announce(folder);
         using MetricsFiles metrics = new(folder);
         TrainingResult result = ProgressDisplay.Run(display => _trainer.Train(_batches, [display, metrics], cancellation));

@@ -20,6 +20,8 @@ internal sealed class HostCommunicator : ICommunicator
 
     public string Transport => _transport.Name;
 
+    public bool IsFixedOrder => _options.Determinism == Determinism.FixedOrder || (_transport.IsFixedOrder && _options.Algorithm is null && _options.Chooser is null);
+
     public TimeSpan Timeout
     {
         get => _transport.Timeout;

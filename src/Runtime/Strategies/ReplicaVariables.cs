@@ -16,18 +16,25 @@ public sealed record VariableOptions
     /// <summary>Bytes of the first bucket.</summary>
     public long FirstBucketByteCount { get; init; } = BucketPlan.DefaultFirstByteCount;
 
+    /// <summary>
+    /// Cuts each batch into this many shards, a power of two, that replicas compute one after another, and adds their gradients along one tree: then training gives the same bits on any
+    /// number of replicas that is a power of two up to it. 0: a replica computes its part of a batch at once.
+    /// </summary>
+    public int VirtualShardCount { get; init; }
+
     /// <summary>Compares all replicas' parameters bit by bit after every step. For finding errors: it reads everything back.</summary>
     public bool ChecksReplicas { get; init; }
 }
 
 /// <summary>
-/// A model's parameters as one replica sees them under a strategy, with their gradients and optimizer. A step: clear <see cref="Gradients"/>, <see cref="Begin"/>, a backward pass scaled by
-/// the samples' share of the whole batch, <see cref="Update"/>. Belongs to the replica's thread.
+/// A model's parameters as one replica sees them under a strategy, with their gradients and optimizer. A step: clear <see cref="Gradients"/>; for each pass <see cref="Begin"/>, forward and
+/// backward scaled by the samples' share of the whole batch, <see cref="End"/>; then <see cref="Update"/>. Belongs to the replica's thread.
 /// </summary>
 public abstract class ReplicaVariables : IDisposable
 {
     private protected ReplicaVariables(Module model, Optimizer optimizer, BatchShard shard)
     {
+        ArgumentNullException.ThrowIfNull(model);
         (Model, Optimizer, Shard) = (model, optimizer, shard);
         Gradients = new GradientStore(optimizer.Parameters);
     }
@@ -44,6 +51,9 @@ public abstract class ReplicaVariables : IDisposable
     /// <summary>This replica's part of each batch.</summary>
     public BatchShard Shard { get; }
 
+    /// <summary>Passes that a step must have on this replica, each over one virtual shard, an empty one too; 0: as many as one likes.</summary>
+    public virtual int PassesPerStep => 0;
+
     /// <summary>Whether it is the first replica, which speaks for all.</summary>
     public bool IsFirst => Shard.Index == 0;
 
@@ -53,6 +63,10 @@ public abstract class ReplicaVariables : IDisposable
     /// <summary>Begins a backward pass.</summary>
     /// <param name="isLast">False if another backward pass of the same step follows: nothing is sent until the last.</param>
     public abstract void Begin(bool isLast = true);
+
+    /// <summary>Ends a pass: applies the changes of state that it put off, such as running statistics.</summary>
+    /// <param name="tape">The pass's; null for a pass over no samples.</param>
+    public virtual void End(GradientTape? tape) => tape?.ApplyStateUpdates();
 
     /// <summary>
     /// Ends a step: the gradients of all replicas make the parameters' new values, which this replica sees afterwards. Blocks as the strategy's collectives do.

@@ -35,6 +35,8 @@ public sealed class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(options);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.LogEvery, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.AccumulationSteps, 1);
+        if (variables.PassesPerStep > 0 && options.AccumulationSteps > 1)
+            throw new ArgumentException($"{options.AccumulationSteps} accumulation steps with virtual shards, which divide a batch already: take more shards instead", nameof(options));
         (_variables, _options, _configured) = (variables, options, options);
         _loss = options.Loss ?? Losses.CrossEntropy;
     }
@@ -132,54 +134,65 @@ public sealed class Trainer : IDisposable
     {
         float learningRate = _options.Schedule.At(step);
         Gradients.Clear();
-        Tensor loss = batch.Count == 0 ? NoSamples(stream) : batch.Count == 1 || _options.AccumulationSteps == 1 ? Whole(stream, batch, step, learningRate) : InParts(stream, batch, step, learningRate);
+        Tensor loss = _variables.PassesPerStep > 0 ? InShards(stream, batch, step, learningRate) : InParts(stream, batch, step, learningRate);
         _variables.Update(stream, learningRate);
         if (log.EndStep(batch, learningRate, loss, _variables.GradientNorm) is { } bad) Fail(stream, bad.Step, _options.Schedule.At(bad.Step), bad.Loss);
     }
 
-    // The last batch can be too small for all replicas: this one takes part with no gradient.
-    private Tensor NoSamples(ExecutionStream stream)
+    // Micro-batches one after another; their gradients and losses add up, each weighted by its samples. A last batch can be too small for all replicas: then this one passes with none.
+    private Tensor InParts(ExecutionStream stream, in Batch batch, long step, float learningRate)
     {
-        _variables.Begin();
-        _stepLoss ??= Tensor.Allocate(stream, default);
-        _stepLoss.Clear(stream);
-        return _stepLoss;
-    }
-
-    private Tensor Whole(ExecutionStream stream, in Batch batch, long step, float learningRate)
-    {
-        _stepLoss ??= Tensor.Allocate(stream, default);
-        Pass(stream, batch, step, learningRate, isLast: true, loss => loss.CopyTo(stream, _stepLoss));
-        return _stepLoss;
-    }
-
-    // Micro-batches one after another; their gradients and losses add up, each weighted by its samples.
-    private Tensor InParts(ExecutionStream stream, Batch batch, long step, float learningRate)
-    {
-        int parts = Math.Min(_options.AccumulationSteps, batch.Count);
-        _stepLoss ??= Tensor.Allocate(stream, default);
-        _stepLoss.Clear(stream);
+        int parts = Math.Max(1, Math.Min(_options.AccumulationSteps, batch.Count));
+        ClearLoss(stream);
         for (int i = 0; i < parts; i++)
         {
             BatchShard part = new(i, parts);
-            int first = (int)part.Offset(batch.Count), count = (int)part.Length(batch.Count);
-            using Batch micro = new(batch.Inputs.Slice(first, count), batch.Labels.Slice(first, count), batch.FirstSample + first, batch.GlobalCount);
-            Pass(stream, micro, step, learningRate, isLast: i == parts - 1, loss => Elementwise.AddScaled(stream, _stepLoss, loss, (float)count / batch.Count));
+            Pass(stream, batch, (int)part.Offset(batch.Count), (int)part.Length(batch.Count), step, learningRate, isLast: i == parts - 1);
         }
-        return _stepLoss;
+        return _stepLoss!;
     }
 
-    private void Pass(ExecutionStream stream, in Batch batch, long step, float learningRate, bool isLast, Action<Tensor> addLoss)
+    // One pass for each of the replica's virtual shards of the whole batch.
+    private Tensor InShards(ExecutionStream stream, in Batch batch, long step, float learningRate)
     {
-        using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample));
-        Variable loss = _loss(_variables.Model.Forward(tape.Input(batch.Inputs)), batch.Labels);
+        BatchShard own = _variables.Shard;
+        ClearLoss(stream);
+        for (int i = 0; i < _variables.PassesPerStep; i++)
+        {
+            BatchShard shard = new((own.Index * _variables.PassesPerStep) + i, own.VirtualCount);
+            int first = (int)(shard.Offset(batch.GlobalCount) - own.Offset(batch.GlobalCount));
+            Pass(stream, batch, first, (int)shard.Length(batch.GlobalCount), step, learningRate, isLast: i == _variables.PassesPerStep - 1);
+        }
+        return _stepLoss!;
+    }
+
+    private void ClearLoss(ExecutionStream stream)
+    {
+        _stepLoss ??= Tensor.Allocate(stream, default);
+        _stepLoss.Clear(stream);
+    }
+
+    // Forward and backward over some of the batch's samples.
+    private void Pass(ExecutionStream stream, in Batch batch, int first, int count, long step, float learningRate, bool isLast)
+    {
         _variables.Begin(isLast);
-        tape.Backward(loss, Gradients, (float)batch.Count / batch.GlobalCount);
+        if (count == 0)
+        {
+            _variables.End(null);
+            return;
+        }
+        bool isWhole = count == batch.Count;
+        using Tensor inputs = isWhole ? batch.Inputs.Share() : batch.Inputs.Slice(first, count);
+        using Tensor labels = isWhole ? batch.Labels.Share() : batch.Labels.Slice(first, count);
+        using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample + first));
+        Variable loss = _loss(_variables.Model.Forward(tape.Input(inputs)), labels);
+        tape.Backward(loss, Gradients, (float)count / batch.GlobalCount);
         if (step == _options.FirstStep) CheckAllReached();
         // The host's memory is at hand at no cost: a bad step is found before it does harm.
         if (stream.Device is CpuDevice && !float.IsFinite(loss.Value.AsSpan<float>()[0])) Fail(stream, step, learningRate, loss.Value.AsSpan<float>()[0]);
-        tape.ApplyStateUpdates();
-        addLoss(loss.Value);
+        _variables.End(tape);
+        if (isWhole) loss.Value.CopyTo(stream, _stepLoss!);
+        else Elementwise.AddScaled(stream, _stepLoss!, loss.Value, (float)count / batch.Count);
     }
 
     private void CheckAllReached()

@@ -132,7 +132,12 @@ public sealed class GradientBuckets : IDisposable
 
     private void OnReady(Parameter parameter, Tensor gradient)
     {
-        if (!_reduces) return;
+        if (_reduces) MarkReady(parameter);
+    }
+
+    /// <summary>For gradients that are put in place by somebody else than a backward pass into the store.</summary>
+    internal void MarkReady(Parameter parameter)
+    {
         _bucketOf[parameter].MarkReady();
         while (_started < _buckets.Length && _buckets[_started].IsReady) StartNext();
     }

@@ -24,7 +24,7 @@ public sealed class MirroredStrategy : Strategy
         ArgumentNullException.ThrowIfNull(replica);
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(optimizer);
-        return new MirroredVariables(replica, model, optimizer, options ?? new VariableOptions());
+        return options is { VirtualShardCount: > 0 } ? new VirtualShardVariables(replica, model, optimizer, options) : new MirroredVariables(replica, model, optimizer, options ?? new VariableOptions());
     }
 
     private static new Replica[] Replicas(IReadOnlyList<ComputeDevice> devices, CommunicatorOptions? options)

@@ -11,15 +11,15 @@ internal sealed class MirroredVariables : ReplicaVariables
     private readonly ICommunicator _communicator;
     private readonly GradientBuckets _buckets;
     private readonly GradientClipping? _clipping;
+    private readonly Tensor[] _state;
     private readonly bool _checksReplicas;
 
     internal MirroredVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
         : base(model, optimizer(model.Parameters()), replica.Shard)
     {
         (_communicator, _checksReplicas) = (replica.Communicator, options.ChecksReplicas);
-        ReplicaAgreement.CheckSameModel(replica.Stream, _communicator, model);
-        foreach (Tensor tensor in model.SaveState().Values) _communicator.Broadcast(replica.Stream, tensor);
-        foreach (Parameter parameter in model.Parameters()) parameter.MarkChanged();
+        ReplicaAgreement.Mirror(replica.Stream, _communicator, model);
+        _state = [.. model.StateTensors().Select(state => state.Value)];
         _buckets = new GradientBuckets(replica.Stream, _communicator, Gradients, options.BucketByteCount, options.FirstBucketByteCount);
         if (options.ClipNorm is { } maxNorm) _clipping = new GradientClipping(Gradients, maxNorm);
     }
@@ -34,17 +34,14 @@ internal sealed class MirroredVariables : ReplicaVariables
     public override void Update(ExecutionStream stream, float learningRate)
     {
         _buckets.Finish();
+        // Running statistics are each replica's own until here: all go on with their mean.
+        foreach (Tensor state in _state) _communicator.AllReduce(stream, state, ReduceOp.Average);
         _clipping?.Clip(stream);
         Optimizer.Step(stream, Gradients, learningRate);
         if (_checksReplicas) ReplicaAgreement.CheckSameValues(stream, _communicator, Model, $"after optimizer step {Optimizer.StepCount}");
     }
 
-    public override void Sum(ExecutionStream stream, Span<double> numbers)
-    {
-        using Tensor tensor = Tensor.From<double>(stream, numbers, new Shape(numbers.Length));
-        _communicator.AllReduce(stream, tensor);
-        tensor.CopyTo(stream, numbers);
-    }
+    public override void Sum(ExecutionStream stream, Span<double> numbers) => ReplicaAgreement.Sum(stream, _communicator, numbers);
 
     private protected override void Dispose(bool disposing)
     {

@@ -11,6 +11,23 @@ internal static class ReplicaAgreement
 {
     private const int DigestInts = 8;
 
+    /// <summary>Makes sure that all replicas have the same model, and gives all the first one's values. Collective.</summary>
+    /// <exception cref="StateMismatchException">As for <see cref="CheckSameModel"/>.</exception>
+    internal static void Mirror(ExecutionStream stream, ICommunicator communicator, Module model)
+    {
+        CheckSameModel(stream, communicator, model);
+        foreach (Tensor tensor in model.SaveState().Values) communicator.Broadcast(stream, tensor);
+        foreach (Parameter parameter in model.Parameters()) parameter.MarkChanged();
+    }
+
+    /// <summary>Adds up numbers over all replicas. Collective.</summary>
+    internal static void Sum(ExecutionStream stream, ICommunicator communicator, Span<double> numbers)
+    {
+        using Tensor tensor = Tensor.From<double>(stream, numbers, new Shape(numbers.Length));
+        communicator.AllReduce(stream, tensor);
+        tensor.CopyTo(stream, numbers);
+    }
+
     /// <summary>Compares names and shapes of parameters and state over all replicas. Collective.</summary>
     /// <exception cref="StateMismatchException">This replica's model differs from the first one's. Replicas that agree with it get an <see cref="InvalidOperationException"/> that names those that do not.</exception>
     internal static void CheckSameModel(ExecutionStream stream, ICommunicator communicator, Module model)
