@@ -1,0 +1,81 @@
+using System.Diagnostics;
+using DistTrain.Kernels;
+
+namespace DistTrain.Collectives;
+
+/// <summary>What one rank of a process shows the others: its call, where it stands, its last calls.</summary>
+internal sealed class InProcessRank
+{
+    private const int RecordCount = 256;
+    private readonly (CollectiveCall Call, FlightState State, long Start, long Duration)[] _records = new (CollectiveCall, FlightState, long, long)[RecordCount];
+    private long _recorded, _timeoutTicks = TimeSpan.FromMinutes(10).Ticks;
+
+    /// <summary>Barriers entered, since the group began: one a phase.</summary>
+    internal long Arrivals;
+
+    /// <summary>Whether it disposed its communicator.</summary>
+    internal bool HasLeft;
+
+    internal InProcessRank(int rank, int worldSize)
+    {
+        Rank = rank;
+        Inbox = [.. Enumerable.Range(0, worldSize).Select(from => new InProcessChannel(from, rank))];
+    }
+
+    internal int Rank { get; }
+
+    /// <summary>The call under way; read by others behind a barrier.</summary>
+    internal HostCall Call { get; private set; }
+
+    /// <summary>Collectives called.</summary>
+    internal ulong Sequence { get; private set; }
+
+    /// <summary>As messages name it.</summary>
+    internal CollectiveCall LastCall { get; private set; }
+
+    /// <summary>Messages to this rank, by sender.</summary>
+    internal InProcessChannel[] Inbox { get; }
+
+    /// <summary>For <see cref="InProcessTransport.Split"/>: color and key, and the group that was made.</summary>
+    internal (int Color, int Key) Wish { get; set; }
+
+    internal InProcessGroup? Part { get; set; }
+
+    internal TimeSpan Timeout
+    {
+        get => TimeSpan.FromTicks(Interlocked.Read(ref _timeoutTicks));
+        set => Interlocked.Exchange(ref _timeoutTicks, value.Ticks);
+    }
+
+    internal void Begin(in HostCall call)
+    {
+        Call = call;
+        Sequence++;
+        Record(new CollectiveCall(Sequence, call.Verb, call.DType, call.Op, call.Root, call.ElementCount));
+    }
+
+    internal void BeginExchange(in HostTransfer first) =>
+        Record(new CollectiveCall(Sequence, (CollectiveVerb)first.Verb, ShimNumbers.DTypeOf(first.ShimDType), (ReduceOp)first.Op, first.Peer, first.ElementCount));
+
+    internal void End(bool succeeded)
+    {
+        ref (CollectiveCall Call, FlightState State, long Start, long Duration) record = ref _records[(_recorded - 1) % RecordCount];
+        record.State = succeeded ? FlightState.Done : FlightState.Failed;
+        record.Duration = Stopwatch.GetTimestamp() - record.Start;
+    }
+
+    /// <summary>From any thread; a record that is being written may come out mixed.</summary>
+    internal FlightRecord[] Records()
+    {
+        long end = Interlocked.Read(ref _recorded), now = Stopwatch.GetTimestamp();
+        return [.. Enumerable.Range(0, (int)Math.Min(end, RecordCount)).Select(i => _records[(end - Math.Min(end, RecordCount) + i) % RecordCount])
+            .Select(r => new FlightRecord(r.Call, r.State, Stopwatch.GetElapsedTime(r.Start, now), Stopwatch.GetElapsedTime(0, r.Duration)))];
+    }
+
+    private void Record(CollectiveCall call)
+    {
+        LastCall = call;
+        _records[_recorded % RecordCount] = (call, FlightState.Entered, Stopwatch.GetTimestamp(), 0);
+        Interlocked.Increment(ref _recorded);
+    }
+}

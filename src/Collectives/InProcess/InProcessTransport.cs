@@ -1,0 +1,267 @@
+using System.Runtime.InteropServices;
+using DistTrain.Kernels;
+
+namespace DistTrain.Collectives;
+
+/// <summary>
+/// Ranks that are threads of one process: every buffer is at hand, so nothing is staged. Ranks show each other their call and meet in a barrier; each reduces its own slice of all inputs along
+/// <see cref="FixedTree"/> and stores it to all outputs; a second barrier ends the call.
+/// </summary>
+internal sealed unsafe class InProcessTransport : ITransport
+{
+    private const int PageByteCount = 4096;
+    private readonly InProcessGroup _group;
+    private readonly InProcessRank _own;
+    private readonly nint[] _sources, _destinations;
+    private readonly HashSet<nint> _memory = [];
+    private int _holds;
+    private bool _isDisposed;
+
+    internal InProcessTransport(InProcessGroup group, int rank, TimeSpan timeout)
+    {
+        (_group, _own) = (group, group.Ranks[rank]);
+        _own.Timeout = timeout;
+        (_sources, _destinations) = (new nint[WorldSize], new nint[WorldSize]);
+    }
+
+    public string Name => "inprocess";
+
+    public int Rank => _own.Rank;
+
+    public int WorldSize => _group.Ranks.Length;
+
+    public bool IsFixedOrder => true;
+
+    public TimeSpan Timeout
+    {
+        get => _own.Timeout;
+        set => _own.Timeout = value;
+    }
+
+    public CollectiveException? Failure => _group.Failure;
+
+    public void Run(in HostCall call)
+    {
+        _group.ThrowIfDead();
+        _own.Begin(call);
+        bool succeeded = false;
+        try
+        {
+            Meet(call);
+            if (call.Verb != CollectiveVerb.Barrier && call.ElementCount > 0) Move(call, call.DType.ByteSize());
+            if (call.Verb != CollectiveVerb.Barrier) _group.Barrier(_own);
+            succeeded = true;
+        }
+        finally
+        {
+            _own.End(succeeded);
+        }
+    }
+
+    public void Exchange(ReadOnlySpan<HostTransfer> transfers)
+    {
+        _group.ThrowIfDead();
+        if (transfers.Length == 0) return;
+        _own.BeginExchange(transfers[0]);
+        bool succeeded = false;
+        try
+        {
+            foreach (ref readonly HostTransfer t in transfers)
+                if (t.Verb == (int)CollectiveVerb.Send) _group.Ranks[t.Peer].Inbox[Rank].Post(t);
+            _group.Wake();
+            foreach (ref readonly HostTransfer t in transfers)
+                if (t.Verb != (int)CollectiveVerb.Send) Receive(t);
+            foreach (ref readonly HostTransfer t in transfers)
+            {
+                if (t.Verb != (int)CollectiveVerb.Send) continue;
+                InProcessChannel channel = _group.Ranks[t.Peer].Inbox[Rank];
+                _group.Wait(_own, new InProcessChannel.IsTaken(channel, channel.Posted));
+            }
+            succeeded = true;
+        }
+        finally
+        {
+            _own.End(succeeded);
+        }
+    }
+
+    public ITransport? Split(int color, int key)
+    {
+        _own.Begin(new HostCall(CollectiveVerb.Split, DType.F32, default, 0, 0, 0, 0));
+        (_own.Wish, _own.Part) = ((color, key), null);
+        Meet(_own.Call);
+        InProcessRank[] members = [.. _group.Ranks.Where(rank => rank.Wish.Color == color).OrderBy(rank => rank.Wish.Key).ThenBy(rank => rank.Rank)];
+        if (color >= 0 && members[0] == _own) _own.Part = new InProcessGroup(members.Length);
+        _group.Barrier(_own);
+        InProcessGroup? part = color < 0 ? null : members[0].Part;
+        // Nobody splits again before all have seen it.
+        _group.Barrier(_own);
+        _own.End(succeeded: true);
+        return part is null ? null : new InProcessTransport(part, Array.IndexOf(members, _own), Timeout);
+    }
+
+    public nint Allocate(long byteCount)
+    {
+        _own.Begin(new HostCall(CollectiveVerb.Allocate, DType.F32, default, 0, 0, 0, byteCount));
+        Meet(_own.Call);
+        nuint rounded = checked((nuint)((byteCount + PageByteCount - 1) & -PageByteCount));
+        nint memory = (nint)NativeMemory.AlignedAlloc(rounded, PageByteCount);
+        NativeMemory.Clear((void*)memory, rounded);
+        _memory.Add(memory);
+        // All have theirs before anybody uses it.
+        _group.Barrier(_own);
+        _own.End(succeeded: true);
+        return memory;
+    }
+
+    public void Free(nint memory)
+    {
+        if (!_memory.Contains(memory)) throw new ArgumentException("this memory is not the communicator's");
+        if (_group.Failure is null)
+        {
+            _own.Begin(new HostCall(CollectiveVerb.Free, DType.F32, default, 0, 0, 0, 0));
+            Meet(_own.Call);
+            _own.End(succeeded: true);
+        }
+        _memory.Remove(memory);
+        NativeMemory.AlignedFree((void*)memory);
+    }
+
+    public void Abort(string reason)
+    {
+        string text = $"rank {Rank} aborted: {reason}";
+        _group.Fail(() => new CommunicatorAbortedException(text));
+    }
+
+    public IReadOnlyList<FlightRecord> FlightRecords(int rank) => _group.Ranks[rank].Records();
+
+    public void Hold() => _holds++;
+
+    public void Release()
+    {
+        if (--_holds == 0 && _isDisposed) FreeAll();
+    }
+
+    public void Dispose()
+    {
+        if (_isDisposed) return;
+        _isDisposed = true;
+        _group.Leave(_own);
+        if (_holds == 0) FreeAll();
+    }
+
+    private void FreeAll()
+    {
+        foreach (nint memory in _memory) NativeMemory.AlignedFree((void*)memory);
+        _memory.Clear();
+    }
+
+    // The first barrier: all have shown their call, and it is the same.
+    private void Meet(in HostCall call)
+    {
+        _group.Barrier(_own);
+        foreach (InProcessRank rank in _group.Ranks)
+            if (!IsSame(rank.Call, call) || rank.Sequence != _own.Sequence) Mismatch();
+    }
+
+    private static bool IsSame(in HostCall left, in HostCall right) =>
+        left.Verb == right.Verb && left.ElementCount == right.ElementCount && left.DType == right.DType
+        && (left.Op == right.Op || !left.Verb.Reduces()) && (left.Root == right.Root || !left.Verb.HasRoot());
+
+    // Every rank compares all, so every rank comes here, and the first to come tells it for all.
+    private void Mismatch()
+    {
+        InProcessRank first = _group.Ranks[0], other = _group.Ranks.First(rank => !IsSame(rank.Call, first.Call) || rank.Sequence != first.Sequence);
+        string text = $"ranks called different collectives: rank {first.Rank} {first.LastCall}, rank {other.Rank} {other.LastCall}";
+        _group.Fail(() => new CollectiveMismatchException(text));
+        _group.ThrowIfDead();
+    }
+
+    private void Move(in HostCall call, int elementSize)
+    {
+        switch (call.Verb)
+        {
+            case CollectiveVerb.AllReduce or CollectiveVerb.Reduce: ReduceSlice(call, elementSize); break;
+            case CollectiveVerb.ReduceScatter:
+                for (int rank = 0; rank < WorldSize; rank++) _sources[rank] = _group.Ranks[rank].Call.Send + (nint)(call.ElementCount * elementSize * Rank);
+                _destinations[0] = call.Receive;
+                HostReduction.Reduce(call.DType, call.Op, _destinations.AsSpan(0, 1), _sources, call.ElementCount);
+                break;
+            case CollectiveVerb.Broadcast: Copy(_group.Ranks[call.Root].Call.Send, call.Receive, call.ElementCount * elementSize); break;
+            default: Gather(call, elementSize); break;
+        }
+    }
+
+    // This rank's slice of the whole, whole cache lines but for the last.
+    private void ReduceSlice(in HostCall call, int elementSize)
+    {
+        ChunkLayout slices = new(call.ElementCount, WorldSize, 64 / elementSize);
+        long offset = slices.Offset(Rank) * elementSize;
+        int destinations = 0;
+        for (int i = 0; i < WorldSize; i++)
+        {
+            int rank = (Rank + i) % WorldSize;
+            _sources[rank] = _group.Ranks[rank].Call.Send + (nint)offset;
+            if (call.Verb == CollectiveVerb.AllReduce || rank == call.Root) _destinations[destinations++] = _group.Ranks[rank].Call.Receive + (nint)offset;
+        }
+        HostReduction.Reduce(call.DType, call.Op, _destinations.AsSpan(0, destinations), _sources, slices.Length(Rank));
+    }
+
+    // Each begins with its neighbour, so that not all read the same memory at once.
+    private void Gather(in HostCall call, int elementSize)
+    {
+        long bytes = call.ElementCount * elementSize;
+        bool isInPlace = call.Verb == CollectiveVerb.AllToAll && call.Send == call.Receive;
+        if (isInPlace)
+        {
+            SwapParts(call, bytes);
+            return;
+        }
+        for (int i = 0; i < WorldSize; i++)
+        {
+            int rank = (Rank + i) % WorldSize;
+            nint from = _group.Ranks[rank].Call.Send + (call.Verb == CollectiveVerb.AllToAll ? (nint)(bytes * Rank) : 0);
+            Copy(from, call.Receive + (nint)(bytes * rank), bytes);
+        }
+    }
+
+    // All to all in place: part p of rank r and part r of rank p change places; the lower rank of the two does it.
+    private void SwapParts(in HostCall call, long bytes)
+    {
+        Span<byte> buffer = stackalloc byte[1024];
+        for (int rank = Rank + 1; rank < WorldSize; rank++)
+        {
+            byte* own = (byte*)call.Send + (bytes * rank), other = (byte*)_group.Ranks[rank].Call.Send + (bytes * Rank);
+            for (long at = 0; at < bytes; at += buffer.Length)
+            {
+                int length = (int)Math.Min(buffer.Length, bytes - at);
+                new Span<byte>(own + at, length).CopyTo(buffer);
+                new Span<byte>(other + at, length).CopyTo(new Span<byte>(own + at, length));
+                buffer[..length].CopyTo(new Span<byte>(other + at, length));
+            }
+        }
+    }
+
+    private void Receive(in HostTransfer t)
+    {
+        InProcessChannel channel = _own.Inbox[t.Peer];
+        _group.Wait(_own, new InProcessChannel.HasPost(channel));
+        HostTransfer sent = channel.Peek();
+        if (sent.ElementCount != t.ElementCount || sent.ShimDType != t.ShimDType)
+        {
+            string text = $"rank {t.Peer} sends {sent.ElementCount} elements of {ShimNumbers.DTypeOf(sent.ShimDType)} to rank {Rank}, which expects {t.ElementCount} of {ShimNumbers.DTypeOf(t.ShimDType)}";
+            _group.Fail(() => new CollectiveMismatchException(text));
+            _group.ThrowIfDead();
+        }
+        DType dtype = ShimNumbers.DTypeOf(t.ShimDType);
+        if (t.Verb == (int)CollectiveVerb.Receive) Copy(sent.Memory, t.Memory, t.ElementCount * dtype.ByteSize());
+        else HostReduction.Reduce(dtype, (ReduceOp)t.Op, [t.Memory], [sent.Memory, t.Memory], t.ElementCount);
+        channel.Take();
+        _group.Wake();
+    }
+
+    private static void Copy(nint from, nint to, long byteCount)
+    {
+        if (from != to) NativeMemory.Copy((void*)from, (void*)to, (nuint)byteCount);
+    }
+}
