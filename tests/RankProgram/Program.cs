@@ -7,9 +7,11 @@ using DistTrain.Kernels;
 //   stream      all-reduces of many sizes for ever, results checked; says "ready" after the first
 //   wrong-size  as stream, but at the tenth call rank 1 gives one element more
 //   late        rank 1 never comes to the third call
+//   meet        exchanges and counts over the rendezvous store named by STORE for ever; says "ready" after the first, and in the end who is missing
 //   once        one all-reduce, then leaves
 // A failure of the communicator is written as one line of JSON; the exit code is 75.
 int rank = Number("RANK"), worldSize = Number("WORLD_SIZE");
+if (args[0] == "meet") return Meeting.Run(rank, worldSize, Text("STORE"), JobSecret.FromHex(Text("SECRET"), "SECRET"), TimeSpan.FromMilliseconds(Number("TIMEOUT_MS")));
 CommunicatorOptions options = new() { Timeout = TimeSpan.FromMilliseconds(Number("TIMEOUT_MS")) };
 using CpuDevice device = new("cpu", InstructionSets.Best, threadCount: 1);
 try

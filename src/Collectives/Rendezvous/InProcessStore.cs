@@ -12,6 +12,15 @@ public sealed class InProcessStore : IRendezvousStore
     /// <inheritdoc/>
     public string Description => "in-process store";
 
+    /// <summary>Keys set now.</summary>
+    public int KeyCount
+    {
+        get
+        {
+            lock (_table) return _table.Count;
+        }
+    }
+
     /// <inheritdoc/>
     public void Set(string key, ReadOnlySpan<byte> value)
     {

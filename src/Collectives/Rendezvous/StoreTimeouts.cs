@@ -11,12 +11,8 @@ internal static class StoreTimeouts
             MissingKeys = missing,
         };
 
-    internal static RendezvousTimeoutException Ranks(string what, string description, int worldSize, TimeSpan timeout, IReadOnlyList<int> missing, Exception inner) =>
-        new(
-            missing.Count == 0
-                ? $"{what} over {description}: all {worldSize} ranks arrived, but the last one did not publish the end within {timeout.TotalSeconds:0.###} s; it died or is stopped"
-                : $"{what} over {description}: {missing.Count} of {worldSize} ranks did not arrive within {timeout.TotalSeconds:0.###} s: {Name(missing.Select(rank => $"{rank}"), missing.Count)}",
-            inner)
+    internal static RendezvousTimeoutException Ranks(string what, int worldSize, TimeSpan timeout, string failing, IReadOnlyList<int> missing) =>
+        new($"{what}: {missing.Count} of {worldSize} ranks {failing} within {timeout.TotalSeconds:0.###} s: {Name(missing.Select(rank => $"{rank}"), missing.Count)}")
         {
             MissingRanks = missing,
         };

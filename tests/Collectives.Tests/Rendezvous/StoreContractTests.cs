@@ -261,7 +261,7 @@ public abstract class StoreContractTests : IDisposable
         });
         IRendezvousStore last = Open();
         foreach (string verb in new[] { "barrier/b", "exchange/e" })
-            foreach (string part in new[] { "done", "count", "left", "arrived0", "block0", "0", "1", "2" })
+            foreach (string part in new[] { "done", "tidying", "left", "left0", "arrived0", "block0", "0", "1", "2" })
                 if (last.TryGet($"{verb}/{Count}/{part}", out _)) seen.Add($"{verb}/{part}");
         Assert.Empty(seen);
     }

@@ -6,6 +6,7 @@ namespace DistTrain.Collectives.Tests;
 /// <summary>Cuts, restarts and impostors, as a client lives through them.</summary>
 public sealed class TcpStoreFaultTests
 {
+    private static readonly bool s_isSoak = Environment.GetEnvironmentVariable("DISTTRAIN_SOAK") == "1";
     private static readonly TcpStoreClientOptions s_brief = new() { ConnectTimeout = TimeSpan.FromMilliseconds(400), RequestTimeout = TimeSpan.FromMilliseconds(400), TryTimeout = TimeSpan.FromMilliseconds(100) };
 
     [Fact]
@@ -81,7 +82,7 @@ public sealed class TcpStoreFaultTests
         var random = new Random(11);
         using var proxy = new CuttingProxy(rig.Port, (_, _) => Choose(random, CuttingProxy.Fate.Cut));
         TcpStoreClient client = rig.Join(proxy.Port);
-        for (int i = 1; i <= 150; i++)
+        for (int i = 1; i <= (s_isSoak ? 20_000 : 150); i++)
         {
             Assert.Equal(i, client.Add("n", 1));
             Assert.True(client.CompareExchange("x", i == 1 ? null : BitConverter.GetBytes(i - 1), BitConverter.GetBytes(i)));

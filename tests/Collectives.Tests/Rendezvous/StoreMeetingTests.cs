@@ -1,0 +1,111 @@
+namespace DistTrain.Collectives.Tests;
+
+/// <summary>Meetings larger than one word of bits, and ranks that die at each of its steps.</summary>
+public sealed class StoreMeetingTests : IDisposable
+{
+    private static readonly TimeSpan s_long = TimeSpan.FromSeconds(30), s_short = TimeSpan.FromMilliseconds(100);
+    private readonly InProcessStore _store = new();
+
+    public void Dispose() => _store.Dispose();
+
+    [Theory]
+    [InlineData(62)]
+    [InlineData(63)]
+    [InlineData(130)]
+    public void Many_ranks_meet_again_and_again_and_leave_nothing(int count)
+    {
+        RunAll(count, rank =>
+        {
+            for (int round = 0; round < 3; round++)
+            {
+                byte[][] all = _store.ExchangeAll("many", rank, count, BitConverter.GetBytes(rank * (round + 1)), s_long);
+                Assert.Equal(Enumerable.Range(0, count).Select(other => other * (round + 1)), all.Select(value => BitConverter.ToInt32(value)));
+            }
+        });
+        Assert.Equal(0, _store.KeyCount);
+    }
+
+    [Fact]
+    public void Of_many_the_missing_are_named_the_first_sixteen_by_number()
+    {
+        const int Count = 100;
+        int[] absent = [0, 61, 62, 99, .. Enumerable.Range(70, 16)];
+        var failures = new RendezvousTimeoutException[Count];
+        RunAll(Count, rank =>
+        {
+            if (!absent.Contains(rank)) failures[rank] = Assert.Throws<RendezvousTimeoutException>(() => _store.Barrier("some", rank, Count, TimeSpan.FromSeconds(3)));
+        });
+        foreach (RendezvousTimeoutException failure in failures.Where(failure => failure is not null)) Assert.Equal(absent.Order(), failure.MissingRanks);
+        Assert.Equal(
+            "barrier 'some' over in-process store: 20 of 100 ranks did not arrive within 3 s: 0, 61, 62, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82 and 4 more", failures[1].Message);
+    }
+
+    [Fact]
+    public void One_that_dies_after_it_arrived_keeps_nobody_from_going_on()
+    {
+        byte[][]? all = null;
+        var waiting = new Thread(() => all = _store.ExchangeAll("ids", 0, 2, [1], s_long));
+        waiting.Start();
+        TcpStoreRig.WaitUntil(() => _store.TryGet("exchange/ids/2/arrived0", out _));
+        // The last to arrive gives its bytes, arrives, and never publishes the end.
+        var dead = new StoreMeeting(_store, "exchange", "ids", 1, 2, new Deadline(s_long));
+        dead.Enter();
+        _store.Set(dead.Key("1"), [2]);
+        dead.Arrive();
+        Assert.True(waiting.Join(s_long));
+        Assert.Equal([[1], [2]], all!);
+        // It has not left, so it is named by whoever comes again.
+        var failure = Assert.Throws<RendezvousTimeoutException>(() => _store.ExchangeAll("ids", 0, 2, [1], s_short));
+        Assert.Equal([1], failure.MissingRanks);
+        Assert.Equal("exchange 'ids' over in-process store: 1 of 2 ranks did not leave the one before of this name within 0.1 s: 1", failure.Message);
+    }
+
+    [Fact]
+    public void One_that_dies_while_it_tidies_is_named()
+    {
+        _store.Set("barrier/b/2/done", []);
+        _store.Set("barrier/b/2/tidying", BitConverter.GetBytes(1L));
+        Assert.Equal([1], Assert.Throws<RendezvousTimeoutException>(() => _store.Barrier("b", 0, 2, s_short)).MissingRanks);
+    }
+
+    [Fact]
+    public void Ranks_that_disagree_about_the_world_wait_in_vain_and_are_named()
+    {
+        Assert.Equal([1], Assert.Throws<RendezvousTimeoutException>(() => _store.Barrier("b", 0, 2, s_short)).MissingRanks);
+        Assert.Equal([0, 2], Assert.Throws<RendezvousTimeoutException>(() => _store.Barrier("b", 1, 3, s_short)).MissingRanks);
+    }
+
+    [Fact]
+    public void Wrong_numbers_and_sizes_are_refused_before_anything_is_stored()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => _store.Barrier("b", 2, 2, s_short));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _store.Barrier("b", -1, 2, s_short));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _store.Barrier("b", 0, 0, s_short));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _store.Barrier("b", 0, RendezvousExchange.MaxRankCount + 1, s_short));
+        Assert.Throws<ArgumentException>(() => _store.Barrier(new string('b', 250), 0, 2, s_short));
+        Assert.Throws<ArgumentException>(() => _store.ExchangeAll("e", 0, 2, new byte[RendezvousExchange.MaxExchangeByteCount + 1], s_short));
+        Assert.Equal(0, _store.KeyCount);
+    }
+
+    [Fact]
+    public void Keys_changed_by_the_job_are_an_error()
+    {
+        _store.Set("exchange/e/1/left0", [1, 2]);
+        Assert.Contains("a counter has 8", Assert.Throws<RendezvousException>(() => _store.ExchangeAll("e", 0, 1, [], s_short)).Message, StringComparison.Ordinal);
+    }
+
+    private static void RunAll(int count, Action<int> work)
+    {
+        var failures = new List<Exception>();
+        Thread[] threads = [.. Enumerable.Range(0, count).Select(rank => new Thread(
+            () =>
+            {
+                if (Record.Exception(() => work(rank)) is { } failure)
+                    lock (failures) failures.Add(failure);
+            },
+            256 * 1024))];
+        foreach (Thread thread in threads) thread.Start();
+        foreach (Thread thread in threads) thread.Join();
+        Assert.Empty(failures);
+    }
+}
