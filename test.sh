@@ -37,6 +37,17 @@ if ((${#missing[@]})) && [[ $(uname -m) == x86_64 || -e /usr/lib/aarch64-linux-g
     fi
 fi
 
+# Engines that start ranks. Without one its tests are skipped by name.
+engines=$(tests/Engines.Tests/engines-install.sh --list)
+if [[ -n $engines ]]; then
+    if [[ $install == yes ]] && command -v apt-get >/dev/null && [[ $(id -u) == 0 ]]; then
+        echo "installing $engines ..."
+        tests/Engines.Tests/engines-install.sh >/tmp/disttrain-engines-apt.log 2>&1 || echo "could not install $engines (see /tmp/disttrain-engines-apt.log): tests under these engines will be skipped"
+    else
+        echo "not installed: $engines (Debian: apt-get install --no-install-recommends $engines): tests under these engines will be skipped"
+    fi
+fi
+
 echo "building ..."
 if ! dotnet build DistTrain.sln -c Release -v quiet -nologo -clp:NoSummary; then
     echo "the build failed"

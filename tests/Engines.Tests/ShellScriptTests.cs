@@ -3,7 +3,7 @@ namespace DistTrain.Engines.Tests;
 /// <summary>The shell scripts as bash and shellcheck read them.</summary>
 public sealed class ShellScriptTests
 {
-    public static TheoryData<string> Scripts => [.. new[] { "deploy/sbatch/train.sbatch", "deploy/mpirun/train.sh", "tests/Engines.Tests/slurm-up.sh" }];
+    public static TheoryData<string> Scripts => [.. new[] { "deploy/sbatch/train.sbatch", "deploy/mpirun/train.sh", "tests/Engines.Tests/slurm-up.sh", "tests/Engines.Tests/engines-install.sh" }];
 
     [Theory]
     [MemberData(nameof(Scripts))]

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A Slurm cluster of two virtual nodes (n1, n2) on this host, for tests: own key, sockets, ports and folders, nothing outside SCRATCH.
 # usage: slurm-up.sh SCRATCH    Says "ready SCRATCH/slurm.conf" when both nodes are idle, and serves until its standard input ends.
-#        slurm-up.sh --install  As root on Debian, installs what is missing, without starting any service, and ends.
-# Exit code 3: a program is missing (named on stderr).
+# Exit code 3: a program is missing (named on stderr); engines-install.sh installs it.
 set -uo pipefail
+scratch=${1:?usage: slurm-up.sh SCRATCH}
 
 missing() {
     local program
@@ -12,26 +12,6 @@ missing() {
     done
 }
 
-# A service that the packages would start could take this cluster's place: policy-rc.d forbids it while they install.
-install_packages() {
-    local policy=/usr/sbin/policy-rc.d made=no status
-    if [[ ! -e $policy ]]; then
-        printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && made=yes
-    fi
-    apt-get update -qq -o DPkg::Lock::Timeout=120 &&
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 slurmctld slurmd slurm-client munge
-    status=$?
-    [[ $made == no ]] || rm -f $policy
-    return $status
-}
-
-if [[ ${1:-} == --install ]]; then
-    [[ -z $(missing) ]] && exit 0
-    [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || { echo "installing Slurm needs root and apt-get" >&2; exit 1; }
-    install_packages
-    exit
-fi
-scratch=${1:?usage: slurm-up.sh SCRATCH or slurm-up.sh --install}
 absent=$(missing)
 if [[ -n $absent ]]; then
     echo "missing: ${absent//$'\n'/ } (Debian: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge)" >&2
