@@ -8,6 +8,7 @@ internal sealed class InProcessRank
 {
     private const int RecordCount = 256;
     private readonly (CollectiveCall Call, FlightState State, long Start, long Duration)[] _records = new (CollectiveCall, FlightState, long, long)[RecordCount];
+    private readonly HostCall[] _calls = new HostCall[2];
     private long _recorded, _timeoutTicks = TimeSpan.FromMinutes(10).Ticks;
 
     /// <summary>Barriers entered, since the group began: one a phase.</summary>
@@ -23,9 +24,6 @@ internal sealed class InProcessRank
     }
 
     internal int Rank { get; }
-
-    /// <summary>The call under way; read by others behind a barrier.</summary>
-    internal HostCall Call { get; private set; }
 
     /// <summary>Collectives called.</summary>
     internal ulong Sequence { get; private set; }
@@ -49,10 +47,15 @@ internal sealed class InProcessRank
 
     internal void Begin(in HostCall call)
     {
-        Call = call;
         Sequence++;
+        _calls[Sequence & 1] = call;
         Record(new CollectiveCall(Sequence, call.Verb, call.DType, call.Op, call.Root, call.ElementCount));
     }
+
+    /// <summary>
+    /// The call of that number, read by others behind the call's first barrier. Two are kept: a rank may begin its next call while others still compare this one, but not the one after.
+    /// </summary>
+    internal ref readonly HostCall Call(ulong sequence) => ref _calls[sequence & 1];
 
     internal void BeginExchange(in HostTransfer first) =>
         Record(new CollectiveCall(Sequence, (CollectiveVerb)first.Verb, ShimNumbers.DTypeOf(first.ShimDType), (ReduceOp)first.Op, first.Peer, first.ElementCount));

@@ -89,7 +89,7 @@ internal sealed unsafe class InProcessTransport : ITransport
     {
         _own.Begin(new HostCall(CollectiveVerb.Split, DType.F32, default, 0, 0, 0, 0));
         (_own.Wish, _own.Part) = ((color, key), null);
-        Meet(_own.Call);
+        Meet(_own.Call(_own.Sequence));
         InProcessRank[] members = [.. _group.Ranks.Where(rank => rank.Wish.Color == color).OrderBy(rank => rank.Wish.Key).ThenBy(rank => rank.Rank)];
         if (color >= 0 && members[0] == _own) _own.Part = new InProcessGroup(members.Length);
         _group.Barrier(_own);
@@ -103,7 +103,7 @@ internal sealed unsafe class InProcessTransport : ITransport
     public nint Allocate(long byteCount)
     {
         _own.Begin(new HostCall(CollectiveVerb.Allocate, DType.F32, default, 0, 0, 0, byteCount));
-        Meet(_own.Call);
+        Meet(_own.Call(_own.Sequence));
         nuint rounded = checked((nuint)((byteCount + PageByteCount - 1) & -PageByteCount));
         nint memory = (nint)NativeMemory.AlignedAlloc(rounded, PageByteCount);
         NativeMemory.Clear((void*)memory, rounded);
@@ -120,7 +120,7 @@ internal sealed unsafe class InProcessTransport : ITransport
         if (_group.Failure is null)
         {
             _own.Begin(new HostCall(CollectiveVerb.Free, DType.F32, default, 0, 0, 0, 0));
-            Meet(_own.Call);
+            Meet(_own.Call(_own.Sequence));
             _own.End(succeeded: true);
         }
         _memory.Remove(memory);
@@ -161,7 +161,7 @@ internal sealed unsafe class InProcessTransport : ITransport
     {
         _group.Barrier(_own);
         foreach (InProcessRank rank in _group.Ranks)
-            if (!IsSame(rank.Call, call) || rank.Sequence != _own.Sequence) Mismatch();
+            if (!IsSame(rank.Call(_own.Sequence), call)) Mismatch(_own.Sequence);
     }
 
     private static bool IsSame(in HostCall left, in HostCall right) =>
@@ -169,13 +169,15 @@ internal sealed unsafe class InProcessTransport : ITransport
         && (left.Op == right.Op || !left.Verb.Reduces()) && (left.Root == right.Root || !left.Verb.HasRoot());
 
     // Every rank compares all, so every rank comes here, and the first to come tells it for all.
-    private void Mismatch()
+    private void Mismatch(ulong sequence)
     {
-        InProcessRank first = _group.Ranks[0], other = _group.Ranks.First(rank => !IsSame(rank.Call, first.Call) || rank.Sequence != first.Sequence);
-        string text = $"ranks called different collectives: rank {first.Rank} {first.LastCall}, rank {other.Rank} {other.LastCall}";
+        InProcessRank first = _group.Ranks[0], other = _group.Ranks.First(rank => !IsSame(rank.Call(sequence), first.Call(sequence)));
+        string text = $"ranks called different collectives: rank {first.Rank} {Describe(first.Call(sequence), sequence)}, rank {other.Rank} {Describe(other.Call(sequence), sequence)}";
         _group.Fail(() => new CollectiveMismatchException(text));
         _group.ThrowIfDead();
     }
+
+    private static CollectiveCall Describe(in HostCall call, ulong sequence) => new(sequence, call.Verb, call.DType, call.Op, call.Root, call.ElementCount);
 
     private void Move(in HostCall call, int elementSize)
     {
@@ -183,11 +185,11 @@ internal sealed unsafe class InProcessTransport : ITransport
         {
             case CollectiveVerb.AllReduce or CollectiveVerb.Reduce: ReduceSlice(call, elementSize); break;
             case CollectiveVerb.ReduceScatter:
-                for (int rank = 0; rank < WorldSize; rank++) _sources[rank] = _group.Ranks[rank].Call.Send + (nint)(call.ElementCount * elementSize * Rank);
+                for (int rank = 0; rank < WorldSize; rank++) _sources[rank] = _group.Ranks[rank].Call(_own.Sequence).Send + (nint)(call.ElementCount * elementSize * Rank);
                 _destinations[0] = call.Receive;
                 HostReduction.Reduce(call.DType, call.Op, _destinations.AsSpan(0, 1), _sources, call.ElementCount);
                 break;
-            case CollectiveVerb.Broadcast: Copy(_group.Ranks[call.Root].Call.Send, call.Receive, call.ElementCount * elementSize); break;
+            case CollectiveVerb.Broadcast: Copy(_group.Ranks[call.Root].Call(_own.Sequence).Send, call.Receive, call.ElementCount * elementSize); break;
             default: Gather(call, elementSize); break;
         }
     }
@@ -201,8 +203,8 @@ internal sealed unsafe class InProcessTransport : ITransport
         for (int i = 0; i < WorldSize; i++)
         {
             int rank = (Rank + i) % WorldSize;
-            _sources[rank] = _group.Ranks[rank].Call.Send + (nint)offset;
-            if (call.Verb == CollectiveVerb.AllReduce || rank == call.Root) _destinations[destinations++] = _group.Ranks[rank].Call.Receive + (nint)offset;
+            _sources[rank] = _group.Ranks[rank].Call(_own.Sequence).Send + (nint)offset;
+            if (call.Verb == CollectiveVerb.AllReduce || rank == call.Root) _destinations[destinations++] = _group.Ranks[rank].Call(_own.Sequence).Receive + (nint)offset;
         }
         HostReduction.Reduce(call.DType, call.Op, _destinations.AsSpan(0, destinations), _sources, slices.Length(Rank));
     }
@@ -220,7 +222,7 @@ internal sealed unsafe class InProcessTransport : ITransport
         for (int i = 0; i < WorldSize; i++)
         {
             int rank = (Rank + i) % WorldSize;
-            nint from = _group.Ranks[rank].Call.Send + (call.Verb == CollectiveVerb.AllToAll ? (nint)(bytes * Rank) : 0);
+            nint from = _group.Ranks[rank].Call(_own.Sequence).Send + (call.Verb == CollectiveVerb.AllToAll ? (nint)(bytes * Rank) : 0);
             Copy(from, call.Receive + (nint)(bytes * rank), bytes);
         }
     }
@@ -231,7 +233,7 @@ internal sealed unsafe class InProcessTransport : ITransport
         Span<byte> buffer = stackalloc byte[1024];
         for (int rank = Rank + 1; rank < WorldSize; rank++)
         {
-            byte* own = (byte*)call.Send + (bytes * rank), other = (byte*)_group.Ranks[rank].Call.Send + (bytes * Rank);
+            byte* own = (byte*)call.Send + (bytes * rank), other = (byte*)_group.Ranks[rank].Call(_own.Sequence).Send + (bytes * Rank);
             for (long at = 0; at < bytes; at += buffer.Length)
             {
                 int length = (int)Math.Min(buffer.Length, bytes - at);

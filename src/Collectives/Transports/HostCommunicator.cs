@@ -8,11 +8,16 @@ internal sealed class HostCommunicator : ICommunicator
     private readonly ITransport _transport;
     private readonly CommunicatorOptions _options;
     private readonly Dictionary<ComputeDevice, (HostStaging Memory, ExecutionStream Stream)> _staging = [];
+    private readonly ReductionAlgorithms _algorithms;
     private CollectiveQueue? _queue;
     private bool _isDisposed;
 
     /// <summary>Owns the transport.</summary>
-    internal HostCommunicator(ITransport transport, CommunicatorOptions options) => (_transport, _options) = (transport, options);
+    internal HostCommunicator(ITransport transport, CommunicatorOptions options)
+    {
+        (_transport, _options) = (transport, options);
+        _algorithms = new ReductionAlgorithms(transport, options);
+    }
 
     public int Rank => _transport.Rank;
 
@@ -118,6 +123,7 @@ internal sealed class HostCommunicator : ICommunicator
         if (_isDisposed) return;
         _isDisposed = true;
         _queue?.Dispose();
+        _algorithms.Dispose();
         foreach ((HostStaging memory, ExecutionStream stream) in _staging.Values)
         {
             memory.Dispose();
@@ -132,7 +138,18 @@ internal sealed class HostCommunicator : ICommunicator
         return CollectiveCheck.Check(collective, Rank, WorldSize, stream);
     }
 
-    private void Execute(in HostCall call) => _transport.Run(call);
+    private void Execute(in HostCall call)
+    {
+        try
+        {
+            if (!_algorithms.TryRun(call)) _transport.Run(call);
+        }
+        catch (CommunicatorAbortedException aborted) when (aborted.Message.Contains(CallAgreement.Text, StringComparison.Ordinal))
+        {
+            // The rank that saw the difference told all.
+            throw new CollectiveMismatchException(aborted.Message);
+        }
+    }
 
     private static HostCall Call(in Collective c, DType dtype, long elementCount) =>
         new(c.Verb, dtype, c.Op, c.Root, c.Send?.Pointer ?? 0, c.Receive?.Pointer ?? 0, elementCount);

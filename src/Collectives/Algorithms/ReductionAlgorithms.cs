@@ -1,0 +1,47 @@
+using DistTrain.Kernels;
+
+namespace DistTrain.Collectives;
+
+/// <summary>Which way a reduction goes: the transport's own, or one of our algorithms over its messages. Decided by options and size alone, so that all ranks decide alike.</summary>
+internal sealed class ReductionAlgorithms(ITransport transport, CommunicatorOptions options) : IDisposable
+{
+    private readonly CallAgreement _agreement = new(transport);
+    private readonly RingAllReduce _ring = new(transport, options.SegmentByteCount);
+    private readonly DirectReduction _direct = new(transport);
+    private readonly PlannedAllReduce _tree = new(transport, FixedTree.CreatePlan(transport.WorldSize));
+    private readonly PlannedAllReduce _recursiveDoubling = new(transport, RecursiveDoublingPlan.Create(transport.WorldSize));
+
+    /// <summary>Runs a collective by one of our algorithms, if that is what the options want for it.</summary>
+    /// <returns>False: it is the transport's.</returns>
+    internal bool TryRun(in HostCall call)
+    {
+        if (transport.WorldSize == 1 || Choose(call) is not { } algorithm) return false;
+        _agreement.Check(call);
+        if (call.ElementCount == 0) return true;
+        switch (algorithm)
+        {
+            case AllReduceAlgorithm.Ring: _ring.Run(call); break;
+            case AllReduceAlgorithm.RecursiveDoubling: _recursiveDoubling.Run(call); break;
+            case AllReduceAlgorithm.Tree: _tree.Run(call); break;
+            default: _direct.Run(call); break;
+        }
+        return true;
+    }
+
+    public void Dispose()
+    {
+        _direct.Dispose();
+        _tree.Dispose();
+        _recursiveDoubling.Dispose();
+    }
+
+    private AllReduceAlgorithm? Choose(in HostCall call)
+    {
+        bool mustBeOurs = options.Determinism == Determinism.FixedOrder && !transport.IsFixedOrder && call.Verb.Reduces();
+        AllReduceAlgorithm? wanted = call.Verb != CollectiveVerb.AllReduce ? null
+            : options.Chooser?.Choose(transport.WorldSize, (double)call.ElementCount * call.DType.ByteSize()) ?? options.Algorithm;
+        if (options.Determinism != Determinism.FixedOrder || wanted is null) return wanted ?? (mustBeOurs ? AllReduceAlgorithm.Direct : null);
+        // The tree's plan adds in the fixed order too, but rounds narrow types at every step.
+        return wanted == AllReduceAlgorithm.Tree && call.DType is not (DType.F16 or DType.BF16) ? wanted : AllReduceAlgorithm.Direct;
+    }
+}
