@@ -24,6 +24,11 @@ public sealed record CommunicatorOptions
     /// <summary>Bytes of a staging segment of ordinary memory over shared memory, and of a segment of the ring; 0: the default.</summary>
     public int SegmentByteCount { get; init; }
 
+    /// <summary>
+    /// A folder for <c>flight-rank-R.txt</c>: what all ranks had called last, written when the communicator fails; null: what <c>DISTTRAIN_FLIGHT_FOLDER</c> names, or nothing is written.
+    /// </summary>
+    public string? FlightFolder { get; init; }
+
     internal void Check()
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(Timeout, TimeSpan.Zero, nameof(Timeout));

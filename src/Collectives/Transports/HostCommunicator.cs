@@ -10,7 +10,7 @@ internal sealed class HostCommunicator : ICommunicator
     private readonly Dictionary<ComputeDevice, (HostStaging Memory, ExecutionStream Stream)> _staging = [];
     private readonly ReductionAlgorithms _algorithms;
     private CollectiveQueue? _queue;
-    private bool _isDisposed;
+    private bool _isDisposed, _isDumped;
 
     /// <summary>Owns the transport.</summary>
     internal HostCommunicator(ITransport transport, CommunicatorOptions options)
@@ -144,11 +144,20 @@ internal sealed class HostCommunicator : ICommunicator
         {
             if (!_algorithms.TryRun(call)) _transport.Run(call);
         }
-        catch (CommunicatorAbortedException aborted) when (aborted.Message.Contains(CallAgreement.Text, StringComparison.Ordinal))
+        catch (CollectiveException failure)
         {
-            // The rank that saw the difference told all.
-            throw new CollectiveMismatchException(aborted.Message);
+            Dump(failure);
+            // The rank that saw a difference told all.
+            if (failure is CommunicatorAbortedException && failure.Message.Contains(CallAgreement.Text, StringComparison.Ordinal)) throw new CollectiveMismatchException(failure.Message);
+            throw;
         }
+    }
+
+    private void Dump(CollectiveException failure)
+    {
+        if (_isDumped || (_options.FlightFolder ?? Environment.GetEnvironmentVariable("DISTTRAIN_FLIGHT_FOLDER")) is not { Length: > 0 } folder) return;
+        _isDumped = true;
+        FlightDump.TryWrite(folder, _transport, failure);
     }
 
     private static HostCall Call(in Collective c, DType dtype, long elementCount) =>
@@ -178,7 +187,20 @@ internal sealed class HostCommunicator : ICommunicator
             PeerTransfer t = transfers[i];
             messages[i] = new HostTransfer(t.Verb, t.Peer, t.Tensor.DType, t.Op, t.Tensor.Pointer, t.Tensor.ElementCount);
         }
-        _transport.Exchange(messages);
+        Exchange(messages);
+    }
+
+    private void Exchange(ReadOnlySpan<HostTransfer> messages)
+    {
+        try
+        {
+            _transport.Exchange(messages);
+        }
+        catch (CollectiveException failure)
+        {
+            Dump(failure);
+            throw;
+        }
     }
 
     private void ExchangeStaged(ExecutionStream stream, ReadOnlySpan<PeerTransfer> transfers)
@@ -194,7 +216,7 @@ internal sealed class HostCommunicator : ICommunicator
                 if (t.Verb != CollectiveVerb.Receive) t.Tensor.CopyTo(stream, rooms[i]!.Address);
                 messages[i] = new HostTransfer(t.Verb, t.Peer, t.Tensor.DType, t.Op, rooms[i]!.Address, t.Tensor.ElementCount);
             }
-            _transport.Exchange(messages);
+            Exchange((ReadOnlySpan<HostTransfer>)messages);
             for (int i = 0; i < messages.Length; i++)
                 if (transfers[i].Verb != CollectiveVerb.Send) HostStaging.Store(stream, transfers[i].Tensor, rooms[i]!.Address);
         }

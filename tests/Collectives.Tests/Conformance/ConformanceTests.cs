@@ -237,6 +237,34 @@ public sealed class ConformanceTests
         });
     }
 
+    [Theory]
+    [InlineData(WorldKind.InProcess)]
+    [InlineData(WorldKind.SharedMemory)]
+    public void A_failure_writes_down_what_every_rank_called_last(WorldKind kind)
+    {
+        Skip(kind);
+        string folder = Directory.CreateTempSubdirectory("disttrain-flight-").FullName;
+        try
+        {
+            World.Run(kind, 2, Options(null) with { FlightFolder = folder }, (communicator, device) =>
+            {
+                using Tensor tensor = Tensor.Zeros(device.DefaultStream, new Shape(10 + communicator.Rank));
+                communicator.Barrier(device.DefaultStream);
+                Assert.Throws<CollectiveMismatchException>(() => communicator.AllReduce(device.DefaultStream, tensor));
+            }, leavesTogether: false);
+            for (int rank = 0; rank < 2; rank++)
+            {
+                string text = File.ReadAllText(Path.Combine(folder, $"flight-rank-{rank}.txt"));
+                Assert.StartsWith($"CollectiveMismatchException on rank {rank} of 2 over ", text, StringComparison.Ordinal);
+                foreach (string call in new[] { "#1 barrier(), done", "#2 all_reduce(f32, sum, 10 elements), ", "#2 all_reduce(f32, sum, 11 elements), " }) Assert.Contains(call, text, StringComparison.Ordinal);
+            }
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     [Fact]
     public void A_call_in_one_process_allocates_nothing()
     {

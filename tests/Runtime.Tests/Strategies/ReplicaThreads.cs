@@ -8,13 +8,24 @@ internal static class ReplicaThreads
 {
     internal static void Run(int worldSize, Action<int, ICommunicator> replica, CommunicatorOptions? options = null)
     {
+        ICommunicator[] all = Communicator.InProcess(worldSize, options ?? new CommunicatorOptions { Timeout = TimeSpan.FromSeconds(60) });
+        Run(worldSize, rank => all[rank], replica);
+    }
+
+    internal static void RunOverSharedMemory(int worldSize, Action<int, ICommunicator> replica, CommunicatorOptions options)
+    {
         string address = $"@disttrain-replicas-{Environment.ProcessId}-{Guid.NewGuid():N}";
+        Run(worldSize, rank => Communicator.SharedMemory(rank, worldSize, address, [1, 2, 3], options), replica);
+    }
+
+    private static void Run(int worldSize, Func<int, ICommunicator> join, Action<int, ICommunicator> replica)
+    {
         Exception?[] failures = new Exception?[worldSize];
         Thread[] threads = [.. Enumerable.Range(0, worldSize).Select(rank => new Thread(() =>
         {
             try
             {
-                using ICommunicator communicator = Communicator.SharedMemory(rank, worldSize, address, [1, 2, 3], options ?? new CommunicatorOptions { Timeout = TimeSpan.FromSeconds(60) });
+                using ICommunicator communicator = join(rank);
                 replica(rank, communicator);
                 // Nobody leaves before all are done.
                 communicator.Barrier(TestKit.TestDevices.Get(TestKit.TestDevice.Vector128).DefaultStream);
