@@ -34,6 +34,16 @@ build_sgemm() { # name, Debian package, compiler and linker flags
     fi
 }
 
+build_openmpi() {
+    if ! install_packages openmpi-bin libopenmpi-dev gcc libc6-dev; then
+        missing+=("openmpi: could not install openmpi-bin libopenmpi-dev (see $out/apt.log)")
+    elif ! OMPI_CC=gcc mpicc.openmpi -O3 -Wall -Wextra -o "$out/openmpi-peer" "$here/collective_mpi.c" 2>"$out/openmpi.log"; then
+        missing+=("openmpi: collective_mpi.c does not build (see $out/openmpi.log)")
+    else
+        echo "openmpi: $out/openmpi-peer"
+    fi
+}
+
 # TorchSharp 0.107 needs a newer libstdc++ than Debian 12 has, for one symbol: supply it beside the library.
 patch_torchsharp() {
     local library=$1/libLibTorchSharp.so
@@ -80,6 +90,8 @@ find_python_module() { # peer, module, Debian package
 
 find_python_module numpy numpy python3-numpy
 find_python_module pytorch torch python3-torch
+find_python_module gloo torch.distributed python3-torch
+build_openmpi
 build_sgemm onednn libdnnl-dev -DONEDNN -ldnnl
 build_sgemm openblas libopenblas-dev -lopenblas
 build_torchsharp
