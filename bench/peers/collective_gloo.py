@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-CALLS_MAX, WARM_CALLS = 10000, 2
+CALLS_MAX, SMALL_BYTES = 10000, 1 << 20
 VERBS = ["all-reduce", "all-gather", "broadcast", "reduce", "send-recv"]
 
 
@@ -40,15 +40,15 @@ def open_case(verb, elements, rank, world):
 def measure(verb, elements, calls, rank, world):
     """Seconds a call on the slowest rank; None if a result was wrong."""
     data, body = open_case(verb, elements, rank, world)
-    seconds = []
-    for call in range(-WARM_CALLS, calls):
+    seconds, warm_calls = [], 2 if elements * 4 <= SMALL_BYTES else 1
+    for call in range(-warm_calls, calls):
         data.fill_(rank + call + 1)
         dist.barrier()
         start = time.perf_counter()
         body()
         seconds.append(time.perf_counter() - start)
     is_wrong = verb == "all-reduce" and not bool((data == sum(r + calls for r in range(world))).all())
-    typical = statistics.median(seconds[WARM_CALLS:]) if world <= os.cpu_count() else statistics.fmean(seconds[WARM_CALLS:])
+    typical = statistics.median(seconds[warm_calls:]) if world <= os.cpu_count() else statistics.fmean(seconds[warm_calls:])
     slowest = torch.tensor([typical, float(is_wrong)], dtype=torch.float64)
     dist.all_reduce(slowest, op=dist.ReduceOp.MAX)
     return None if slowest[1] else float(slowest[0])

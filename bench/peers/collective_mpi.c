@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CALLS_MAX = 10000, WARM_CALLS = 2 };
+enum { CALLS_MAX = 10000, SMALL_BYTES = 1 << 20 };
 enum { ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, BROADCAST, REDUCE, ALL_TO_ALL, SEND_RECV, VERBS };
 static const char *verb_names[VERBS] = {"all-reduce", "reduce-scatter", "all-gather", "broadcast", "reduce", "all-to-all", "send-recv"};
 
@@ -81,9 +81,10 @@ static double measure(const question *q) {
     static double seconds[CALLS_MAX];
     int receives = q->verb != ALL_REDUCE && q->verb != BROADCAST && q->verb != REDUCE;
     long writes = q->verb == ALL_GATHER ? q->elements / world : q->elements;
+    long warm_calls = q->elements * 4 <= SMALL_BYTES ? 2 : 1;
     sent = grown(sent, &sent_capacity, q->elements);
     if (receives) received = grown(received, &received_capacity, q->elements);
-    for (long i = -WARM_CALLS; i < q->calls; i++) {
+    for (long i = -warm_calls; i < q->calls; i++) {
         for (long j = 0; j < writes; j++) sent[j] = written(rank, i);
         MPI_Barrier(MPI_COMM_WORLD);
         double start = MPI_Wtime();

@@ -35,7 +35,17 @@ public static class BenchCatalog
             foreach (BenchCase benchCase in cases(false).Concat(cases(true).Where(other => !onCpu.Contains(other.Name))))
                 output.WriteLine($"  {benchCase.Name.PadRight(WidestCaseName(name))}  {benchCase.Measure.Unit(),-9}  {benchCase.Measure.Better()} is better{(onCpu.Contains(benchCase.Name) ? "" : "  (GPU)")}");
         }
+        PrintCollectives(output);
         output.WriteLine($"peers: {string.Join(", ", PeerCatalog.Names)}");
         output.WriteLine($"  installed: {string.Join(", ", PeerCatalog.Installed("cpu").DefaultIfEmpty("none; bench/peers/setup.sh installs them"))}");
+    }
+
+    private static void PrintCollectives(TextWriter output)
+    {
+        output.WriteLine($"{AllReduceCommand.Name}: {AllReduceCommand.Description}");
+        foreach (string memory in (string[])["registered", "ordinary"])
+            output.WriteLine($"  {memory} BYTES, 256 to 268435456 by fours, --verb {string.Join("|", CollectiveShape.All.Select(shape => shape.Name))}  GB/s  higher is better");
+        output.WriteLine($"  peers: {string.Join(", ", AllReduceOptions.Peers)}");
+        output.WriteLine($"    installed: {string.Join(", ", CollectivePeers.Installed().DefaultIfEmpty("none; bench/peers/setup.sh installs them"))}");
     }
 }

@@ -49,14 +49,16 @@ public static class PeerCatalog
 
     private static readonly Lazy<string?> s_pythonWithTorch = new(static () => PythonWith("torch")), s_pythonWithNumpy = new(static () => PythonWith("numpy"));
 
+    internal static string? PythonWithTorch => s_pythonWithTorch.Value;
+
     private static Lazy<string?>? PythonOf(string name) => IsPyTorch(name) ? s_pythonWithTorch : name == "numpy" ? s_pythonWithNumpy : null;
 
     // The first python3 may be one for other purposes; Debian's packages are Debian's own interpreter's.
     private static string? PythonWith(string module) => ((string[])["python3", "/usr/bin/python3"]).FirstOrDefault(python => PeerProcess.Succeeds(python, "-c", $"import {module}"));
 
-    private static string Script(string name) => Path.Combine(RepositoryRoot() is { } root ? Path.Combine(root, "bench", "peers") : AppContext.BaseDirectory, name);
+    internal static string Script(string name) => Path.Combine(RepositoryRoot() is { } root ? Path.Combine(root, "bench", "peers") : AppContext.BaseDirectory, name);
 
-    private static string ProgramOf(string name) => Path.Combine(Folder, $"{name}-peer");
+    internal static string ProgramOf(string name) => Path.Combine(Folder, $"{name}-peer");
 
     private static string Folder =>
         Environment.GetEnvironmentVariable(FolderVariable)

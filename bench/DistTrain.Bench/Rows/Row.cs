@@ -30,6 +30,6 @@ public sealed record Row(
         "[" + string.Join(",", rows.Select(row => Environment.NewLine + "  " + JsonSerializer.Serialize(row, s_options))) + Environment.NewLine + "]" + Environment.NewLine;
 
     // Five digits: more than a timing can mean.
-    private static double Rounded(double value) =>
+    internal static double Rounded(double value) =>
         value == 0 || !double.IsFinite(value) ? value : double.Parse(value.ToString("G5", System.Globalization.CultureInfo.InvariantCulture), System.Globalization.CultureInfo.InvariantCulture);
 }

@@ -69,10 +69,10 @@ public static class RowsCommand
         List<Row> rows = [];
         foreach (Timing timing in timings)
         {
-            Row row = Row.Of(benchCase, threads, timing.Implementation, Median(timing.Seconds.Select(seconds => benchCase.Measure.Value(timing.Work, seconds))));
+            Row row = Row.Of(benchCase, threads, timing.Implementation, Statistic.Median(timing.Seconds.Select(seconds => benchCase.Measure.Value(timing.Work, seconds))));
             // How many times as fast as the other ours is, within each round.
             IEnumerable<double> ratios = timings[0].Seconds.Zip(timing.Seconds, (ours, theirs) => theirs / timing.Work / (ours / timings[0].Work));
-            table.Add(row, Median(ratios));
+            table.Add(row, Statistic.Median(ratios));
             rows.Add(row);
         }
         return rows;
@@ -94,11 +94,5 @@ public static class RowsCommand
     {
         // After each case: a run that is stopped keeps what it has measured, and a path that can't be written fails at the start.
         if (options.JsonFile is not null and not "-") File.WriteAllText(options.JsonFile, Row.ToJson(rows));
-    }
-
-    private static double Median(IEnumerable<double> numbers)
-    {
-        double[] sorted = [.. numbers.Order()];
-        return sorted.Length % 2 == 1 ? sorted[sorted.Length / 2] : (sorted[(sorted.Length / 2) - 1] + sorted[sorted.Length / 2]) / 2;
     }
 }

@@ -11,7 +11,7 @@ public sealed record RowsOptions
 {
     /// <summary>What <c>rows --help</c> prints.</summary>
     public const string Usage = """
-        Usage: rows NAME... [options]      NAME is a bench of --list, or all
+        Usage: rows NAME... [options]      NAME is a bench of --list, or all; `allreduce` has its own options (allreduce --help)
 
           --json FILE          write the rows to FILE ('-': standard output, the table then goes to standard error)
           --against A,B        peers to measure in turn with ours (default: all that are installed; none: ours alone)
@@ -97,8 +97,9 @@ public sealed record RowsOptions
         foreach (string peer in peers ?? [])
             if (!PeerCatalog.Names.Contains(peer)) throw new UsageException($"unknown peer '{peer}'; peers are {string.Join(", ", PeerCatalog.Names)}.{NearestName.Hint(peer, PeerCatalog.Names)}");
         foreach (string name in names)
-            if (name != "all" && !BenchCatalog.Names.Contains(name))
-                throw new UsageException($"unknown bench '{name}'; benches are {string.Join(", ", BenchCatalog.Names)}.{NearestName.Hint(name, BenchCatalog.Names)}");
+            if (name == AllReduceCommand.Name) throw new UsageException($"{name} is measured alone: its name comes first and its own options follow; see `bench {name} --help`");
+            else if (name != "all" && !BenchCatalog.Names.Contains(name))
+                throw new UsageException($"unknown bench '{name}'; benches are {string.Join(", ", BenchCatalog.Names)}, {AllReduceCommand.Name}.{NearestName.Hint(name, [.. BenchCatalog.Names, AllReduceCommand.Name])}");
         RowsOptions options = new()
         {
             Names = names.Contains("all") ? BenchCatalog.Names : names,

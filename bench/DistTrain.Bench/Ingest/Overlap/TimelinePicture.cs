@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 
 namespace DistTrain.Bench;
@@ -23,31 +22,26 @@ public static class TimelinePicture
         }
         double width = LeftWidth + ChartWidth + RightWidth, height = y + FootHeight;
         DrawAxis(svg, timelines[0].Seconds, y);
-        return Invariant($"""
-            <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif" font-size="11" fill="#333">
-            <rect width="{width}" height="{height}" fill="#fff"/>
-            <text x="8" y="20" font-size="13">{head}</text>
-
-            """) + svg + "</svg>\n";
+        return Svg.Document(width, height, head, svg.ToString());
     }
 
     private static double PanelHeight(Timeline timeline) => TitleHeight + (timeline.Lanes.Count * LaneHeight) + PanelGap;
 
     private static void DrawPanel(StringBuilder svg, Timeline timeline, double y)
     {
-        svg.Append(Invariant($"<text x=\"{LeftWidth}\" y=\"{y + 16}\" font-size=\"12\" font-weight=\"bold\">{timeline.Title}</text>\n"));
-        svg.Append(Invariant($"<text x=\"{LeftWidth + ChartWidth + 10}\" y=\"{y + 16}\">{timeline.StepCount} steps</text>\n"));
+        svg.Append(Svg.Invariant($"<text x=\"{LeftWidth}\" y=\"{y + 16}\" font-size=\"12\" font-weight=\"bold\">{timeline.Title}</text>\n"));
+        svg.Append(Svg.Invariant($"<text x=\"{LeftWidth + ChartWidth + 10}\" y=\"{y + 16}\">{timeline.StepCount} steps</text>\n"));
         y += TitleHeight;
-        svg.Append(Invariant($"<rect x=\"{LeftWidth}\" y=\"{y - 1}\" width=\"{ChartWidth}\" height=\"{(timeline.Lanes.Count * LaneHeight) + 1}\" fill=\"#f4f4f2\"/>\n"));
+        svg.Append(Svg.Invariant($"<rect x=\"{LeftWidth}\" y=\"{y - 1}\" width=\"{ChartWidth}\" height=\"{(timeline.Lanes.Count * LaneHeight) + 1}\" fill=\"#f4f4f2\"/>\n"));
         StageKind? last = null;
         foreach ((StageKind stage, IReadOnlyList<Span> spans) in timeline.Lanes)
         {
-            if (stage != last) svg.Append(Invariant($"<text x=\"{LeftWidth - 6}\" y=\"{y + 7.5}\" font-size=\"9\" text-anchor=\"end\">{Label(stage)}</text>\n"));
+            if (stage != last) svg.Append(Svg.Invariant($"<text x=\"{LeftWidth - 6}\" y=\"{y + 7.5}\" font-size=\"9\" text-anchor=\"end\">{Label(stage)}</text>\n"));
             last = stage;
-            svg.Append(Invariant($"<path fill=\"{Color(stage)}\" d=\""));
+            svg.Append(Svg.Invariant($"<path fill=\"{Color(stage)}\" d=\""));
             double scale = ChartWidth / timeline.Seconds;
             // A hair between neighbours shows where one ends.
-            foreach (Span span in spans) svg.Append(Invariant($"M{LeftWidth + (span.Start * scale):0.#} {y}h{Math.Max(0.5, ((span.End - span.Start) * scale) - 0.6):0.#}v{LaneHeight - 1}H{LeftWidth + (span.Start * scale):0.#}z"));
+            foreach (Span span in spans) svg.Append(Svg.Invariant($"M{LeftWidth + (span.Start * scale):0.#} {y}h{Math.Max(0.5, ((span.End - span.Start) * scale) - 0.6):0.#}v{LaneHeight - 1}H{LeftWidth + (span.Start * scale):0.#}z"));
             svg.Append("\"/>\n");
             y += LaneHeight;
         }
@@ -59,8 +53,8 @@ public static class TimelinePicture
         for (int tick = 0; tick <= TickCount; tick++)
         {
             double x = LeftWidth + (ChartWidth / TickCount * tick);
-            svg.Append(Invariant($"<path d=\"M{x} {HeadHeight + TitleHeight}V{bottom}\" stroke=\"#000\" stroke-opacity=\"0.12\"/>\n"));
-            svg.Append(Invariant($"<text x=\"{x}\" y=\"{bottom + 14}\" text-anchor=\"middle\">{seconds / TickCount * tick * 1000:0} ms</text>\n"));
+            svg.Append(Svg.Invariant($"<path d=\"M{x} {HeadHeight + TitleHeight}V{bottom}\" stroke=\"#000\" stroke-opacity=\"0.12\"/>\n"));
+            svg.Append(Svg.Invariant($"<text x=\"{x}\" y=\"{bottom + 14}\" text-anchor=\"middle\">{seconds / TickCount * tick * 1000:0} ms</text>\n"));
         }
     }
 
@@ -73,6 +67,4 @@ public static class TimelinePicture
         StageKind.Map => "#e39a3b",
         _ => "#c0483f",
     };
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
