@@ -59,8 +59,8 @@ def ask(words, world):
     if words[1] != "collective" or len(words) != 5 or words[2] not in VERBS:
         return None, "unsupported"
     size, calls = int(words[3]), int(words[4])
-    if not 1 <= calls <= CALLS_MAX or size < 4 * world or size % (4 * world):
-        return None, f"error: expected 1 to {CALLS_MAX} calls and bytes of f32 that {world} ranks can share"
+    if not 1 <= calls <= CALLS_MAX or size < 4 or size % (4 * world if words[2] == "all-gather" else 4):
+        return None, f"error: expected 1 to {CALLS_MAX} calls and bytes of f32, shared evenly by {world} ranks where each has a part"
     return torch.tensor([VERBS.index(words[2]), size // 4, calls]), ""
 
 

@@ -116,6 +116,8 @@ static void tell(const question *q) {
     for (int r = 1; r < world; r++) MPI_Send(q, 3, MPI_LONG, r, 1, MPI_COMM_WORLD);
 }
 
+static int shares(long verb) { return verb == REDUCE_SCATTER || verb == ALL_GATHER || verb == ALL_TO_ALL; }
+
 static void answer(const char *line) {
     char verb[32];
     long bytes, calls;
@@ -128,8 +130,8 @@ static void answer(const char *line) {
         if (strcmp(verb, verb_names[v]) == 0) q.verb = v;
     q.elements = bytes / 4, q.calls = calls;
     if (q.verb < 0) printf("unsupported\n");
-    else if (calls < 1 || calls > CALLS_MAX || bytes < 4 || bytes % 4 || bytes / 4 > 0x7fffffff || q.elements < world || q.elements % world)
-        printf("error: expected 1 to %d calls and bytes of f32 that %d ranks can share, found '%s'\n", CALLS_MAX, world, line);
+    else if (calls < 1 || calls > CALLS_MAX || bytes < 4 || bytes % 4 || bytes / 4 > 0x7fffffff || (shares(q.verb) && q.elements % world))
+        printf("error: expected 1 to %d calls and bytes of f32, shared evenly by %d ranks where each has a part; found '%s'\n", CALLS_MAX, world, line);
     else {
         tell(&q);
         double seconds = measure(&q);

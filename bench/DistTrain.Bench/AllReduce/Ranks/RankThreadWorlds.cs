@@ -12,10 +12,8 @@ public sealed class RankThreadWorlds(int ranks)
     {
         lock (_made)
         {
-            if (!_made.TryGetValue(name, out IReadOnlyList<ICommunicator>? all)) _made[name] = all = Make(ranks, options);
+            if (!_made.TryGetValue(name, out IReadOnlyList<ICommunicator>? all)) _made[name] = all = Communicator.InProcess(ranks, options);
             return all[rank];
         }
     }
-
-    private static IReadOnlyList<ICommunicator> Make(int ranks, CommunicatorOptions options) => throw new NotSupportedException($"{ranks} ranks in one process: not built in");
 }
