@@ -4,8 +4,8 @@ namespace DistTrain.Collectives;
 
 /// <summary>
 /// What a group of ranks does over a store: meet, and tell each other some bytes. Each takes about the same few requests of every rank, so the store's work grows with the number of ranks, not its
-/// square. A rank that dies after it arrived does not keep the others from going on. Names may be used again by the same ranks once a call returned; after a failure or a restart use another name,
-/// for what the failed ranks left stays in the store.
+/// square. A rank that dies after it arrived does not keep the others from going on. Names may be used again by the same ranks once a call returned, and keep one key each; after a failure or a
+/// restart use another name, for what the failed ranks left stays in the store.
 /// </summary>
 public static class RendezvousExchange
 {

@@ -2,7 +2,7 @@ namespace DistTrain.Collectives;
 
 /// <summary>
 /// One coming together of all ranks over a store. Who has arrived and who has left stands in words of one bit a rank, so that those who are late can be named. Nobody is needed in particular: any
-/// rank that sees that all have arrived may bring about the end, and only the tidying, which keeps nobody from anything but the next meeting of the same name, hangs on the one who leaves last.
+/// rank that sees that all have arrived may bring about the end, and only the tidying hangs on the one who leaves last.
 /// </summary>
 internal sealed class StoreMeeting
 {
@@ -13,6 +13,7 @@ internal sealed class StoreMeeting
     private readonly string _what, _prefix;
     private readonly int _rank;
     private readonly Deadline _deadline;
+    private long _number;
 
     internal StoreMeeting(IRendezvousStore store, string verb, string name, int rank, int worldSize, Deadline deadline)
     {
@@ -27,7 +28,7 @@ internal sealed class StoreMeeting
         _what = $"{verb} '{name}' over {store.Description}";
         // The world size is a part of the name: ranks that disagree about it wait for each other in vain, and are named, instead of mixing.
         _prefix = $"{verb}/{name}/{worldSize}";
-        RendezvousLimits.Encode(Key("arrived10000"));
+        RendezvousLimits.Encode(Key("arrived10000") + long.MaxValue);
     }
 
     internal int WorldSize { get; }
@@ -41,21 +42,33 @@ internal sealed class StoreMeeting
     // Others wait longer, so that not all do the same work at the same moment.
     private TimeSpan Patience => TimeSpan.FromSeconds(1 + (_rank % 8));
 
-    internal string Key(string part) => $"{_prefix}/{part}";
+    private string NumberKey => $"{_prefix}/number";
+
+    internal string Key(string part) => $"{_prefix}/{_number}/{part}";
 
     internal RendezvousException Meddled(string found) => new($"{_what}: {found}; the job changed keys under {_prefix}");
 
-    /// <summary>Waits until all have left the meeting of the same name before: its end can't be this one's, for which this rank is needed.</summary>
+    /// <summary>
+    /// Finds the meeting to take part in: meetings of one name are numbered, so that what is left of an ended one is in nobody's way. An ended one that this rank has left is followed by the next.
+    /// </summary>
     internal void Enter()
     {
-        var pause = new PollPause();
-        while (_store.TryGet(Key("done"), out _))
+        while (true)
         {
-            if (_deadline.IsOver) throw NotLeft();
-            pause.Wait(_deadline.Left, _deadline.CancellationToken);
-        }
-        if ((ReadWord("arrived", OwnWord) & OwnBit) != 0)
+            byte[]? number = _store.TryGet(NumberKey, out byte[]? found) ? found : null;
+            _number = StoreTable.ReadCounter(NumberKey, number, _store.Description);
+            bool hasEnded = _store.TryGet(Key("done"), out _);
+            if (hasEnded && (ReadWord("left", OwnWord) & OwnBit) != 0)
+            {
+                Follow();
+                continue;
+            }
+            bool isTwice = hasEnded || (ReadWord("arrived", OwnWord) & OwnBit) != 0;
+            // Whoever tidies up goes to the next number first: as long as the number is the same, nothing of what was seen here was removed.
+            if (!StoreTable.AreEqual(number, _store.TryGet(NumberKey, out found) ? found : null)) continue;
+            if (!isTwice) return;
             throw new RendezvousException($"{_what}: rank {_rank} has arrived already: either two processes have this rank, or an earlier call failed; after a failure use another name");
+        }
     }
 
     internal void Arrive() => _store.Add(Key($"arrived{OwnWord}"), OwnBit);
@@ -67,7 +80,7 @@ internal sealed class StoreMeeting
         while (true)
         {
             List<int> missing = FindMissing("arrived", stopAtFirst: !_deadline.IsOver);
-            if (missing.Count > 0 && _deadline.IsOver) throw StoreTimeouts.Ranks(_what, WorldSize, _deadline.Timeout, "did not arrive", missing);
+            if (missing.Count > 0 && _deadline.IsOver) throw StoreTimeouts.Ranks(_what, WorldSize, _deadline.Timeout, missing);
             if (missing.Count == 0 && !isPublished && !_store.TryGet(Key("done"), out _))
             {
                 publish();
@@ -84,13 +97,13 @@ internal sealed class StoreMeeting
         }
     }
 
-    /// <summary>The last to leave removes what is left; the end goes last of what others look at, for whoever comes again waits for that.</summary>
+    /// <summary>The last to leave removes what is left. If it dies before, that stays, at no harm but for its room.</summary>
     /// <param name="parts">What this kind of meeting has beside what all have.</param>
     internal void Leave(IReadOnlyList<string> parts)
     {
         if (_store.Add(Key($"left{OwnWord}"), OwnBit) != FullWord(OwnWord)) return;
         if (WordCount > 1 && _store.Add(Key("left"), 1L << OwnWord) != (1L << WordCount) - 1) return;
-        _store.Set(Key("tidying"), StoreTable.WriteCounter(_rank));
+        Follow();
         foreach (string part in parts) _store.Delete(Key(part));
         for (int word = 0; word < WordCount; word++)
         {
@@ -99,14 +112,10 @@ internal sealed class StoreMeeting
         }
         if (WordCount > 1) _store.Delete(Key("left"));
         _store.Delete(Key("done"));
-        _store.Delete(Key("tidying"));
     }
 
-    private RendezvousTimeoutException NotLeft()
-    {
-        List<int> missing = _store.TryGet(Key("tidying"), out byte[]? rank) ? [(int)StoreTable.ReadCounter(Key("tidying"), rank, _store.Description)] : FindMissing("left", stopAtFirst: false);
-        return StoreTimeouts.Ranks(_what, WorldSize, _deadline.Timeout, "did not leave the one before of this name", missing);
-    }
+    /// <summary>This meeting has ended: the next of the name has the next number. Many may find that at once.</summary>
+    private void Follow() => _store.CompareExchange(NumberKey, _number == 0 ? null : StoreTable.WriteCounter(_number), StoreTable.WriteCounter(_number + 1));
 
     private long FullWord(int word) => (1L << int.Min(BitsPerWord, WorldSize - (word * BitsPerWord))) - 1;
 

@@ -11,8 +11,8 @@ internal static class StoreTimeouts
             MissingKeys = missing,
         };
 
-    internal static RendezvousTimeoutException Ranks(string what, int worldSize, TimeSpan timeout, string failing, IReadOnlyList<int> missing) =>
-        new($"{what}: {missing.Count} of {worldSize} ranks {failing} within {timeout.TotalSeconds:0.###} s: {Name(missing.Select(rank => $"{rank}"), missing.Count)}")
+    internal static RendezvousTimeoutException Ranks(string what, int worldSize, TimeSpan timeout, IReadOnlyList<int> missing) =>
+        new($"{what}: {missing.Count} of {worldSize} ranks did not arrive within {timeout.TotalSeconds:0.###} s: {Name(missing.Select(rank => $"{rank}"), missing.Count)}")
         {
             MissingRanks = missing,
         };

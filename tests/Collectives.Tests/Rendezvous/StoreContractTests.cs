@@ -250,7 +250,7 @@ public abstract class StoreContractTests : IDisposable
     }
 
     [Fact]
-    public void Meeting_leaves_no_keys_behind()
+    public void Meeting_leaves_its_number_behind_and_nothing_else()
     {
         const int Count = 3;
         var seen = new List<string>();
@@ -261,8 +261,11 @@ public abstract class StoreContractTests : IDisposable
         });
         IRendezvousStore last = Open();
         foreach (string verb in new[] { "barrier/b", "exchange/e" })
-            foreach (string part in new[] { "done", "tidying", "left", "left0", "arrived0", "block0", "0", "1", "2" })
-                if (last.TryGet($"{verb}/{Count}/{part}", out _)) seen.Add($"{verb}/{part}");
+        {
+            Assert.Equal(1, last.Add($"{verb}/{Count}/number", 0));
+            foreach (string part in new[] { "done", "left", "left0", "arrived0", "block0", "0", "1", "2" })
+                if (last.TryGet($"{verb}/{Count}/0/{part}", out _)) seen.Add($"{verb}/{part}");
+        }
         Assert.Empty(seen);
     }
 
