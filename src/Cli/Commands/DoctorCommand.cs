@@ -26,6 +26,7 @@ internal static class DoctorCommand
         ReportLibrary("cuda", "NVIDIA driver", "install the NVIDIA driver to use cuda:0; nothing is needed on machines without such a GPU");
         ReportLibrary("OpenCL", "OpenCL loader", "Debian: apt-get install ocl-icd-libopencl1, with a vendor's driver, or pocl-opencl-icd to test GPU kernels on the CPU");
         foreach (string transport in new[] { "shm", "mpi", "nccl" }) ReportTransport(transport);
+        Console.WriteLine($"{"started by",-14} {Cluster()}");
         foreach (DeviceInfo device in DeviceCatalog.List())
             Console.WriteLine($"{"device",-14} {device.Name}: {(device.Unusable is null ? device.Description : "not usable: " + device.Unusable)}");
         DataCommand.PrintList(Console.Out);
@@ -58,6 +59,18 @@ internal static class DoctorCommand
             return $"{InstructionSets.Best.Name()} kernels{forced}";
         }
         catch (DeviceException failure)
+        {
+            return failure.Message;
+        }
+    }
+
+    private static string Cluster()
+    {
+        try
+        {
+            return ClusterEnvironment.Detect().Reason;
+        }
+        catch (ClusterEnvironmentException failure)
         {
             return failure.Message;
         }
