@@ -7,10 +7,10 @@ namespace DistTrain.Cli;
 /// <summary>Which strategy trains on which devices: from <c>--strategy</c>, <c>--device</c> and <c>--algorithm</c>.</summary>
 internal static class StrategyChoice
 {
-    private const string OneDevice = "one-device", Mirrored = "mirrored", Tpu = "tpu";
+    private const string OneDevice = "one-device", Mirrored = "mirrored", CentralStorage = "central-storage", Tpu = "tpu";
 
     public static readonly string[] Algorithms = ["own", "ring", "direct", "tree", "recursive-doubling"];
-    private static readonly string[] s_strategies = [OneDevice, Mirrored];
+    private static readonly string[] s_strategies = [OneDevice, Mirrored, CentralStorage];
 
     /// <summary>Says no to what can't be combined, before anything is opened.</summary>
     public static void Check(TrainOptions options)
@@ -32,8 +32,14 @@ internal static class StrategyChoice
         try
         {
             foreach (string name in options.Device == "auto" ? AllDevices() : options.Device.Split(',', StringSplitOptions.TrimEntries)) devices.Add(DeviceCatalog.Open(name));
-            if (devices.Count == 1 && options.Strategy != Mirrored) return new OneDeviceStrategy(devices[0], ownsDevice: true);
-            return new MirroredStrategy(devices, new CommunicatorOptions { Algorithm = Algorithm(options.Algorithm) }, ownsDevices: true);
+            CommunicatorOptions communication = new() { Algorithm = Algorithm(options.Algorithm) };
+            return options.Strategy switch
+            {
+                CentralStorage => new CentralStorageStrategy(devices, storage: null, communication, ownsDevices: true),
+                null when devices.Count == 1 => new OneDeviceStrategy(devices[0], ownsDevice: true),
+                OneDevice => new OneDeviceStrategy(devices[0], ownsDevice: true),
+                _ => new MirroredStrategy(devices, communication, ownsDevices: true),
+            };
         }
         catch (Exception failure)
         {

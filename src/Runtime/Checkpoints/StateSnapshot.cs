@@ -23,7 +23,7 @@ internal sealed class StateSnapshot : IDisposable
         {
             if (_tensors.TryGetValue(name, out Tensor? copy) && (copy.Shape != tensor.Shape || copy.DType != tensor.DType)) Drop(name);
             if (!_tensors.TryGetValue(name, out copy)) _tensors[name] = copy = Tensor.Allocate(Stream, tensor.Shape, tensor.DType);
-            tensor.CopyTo(stream, copy);
+            StateLoader.Copy(stream, tensor, copy);
         }
         stream.Synchronize();
     }

@@ -37,7 +37,8 @@ internal sealed class TrainingCheckpoints : IDisposable
         manifest ??= _folder.ReadManifest((long)step[0] - 1);
         using CpuDevice host = new("host", InstructionSets.Best, threadCount: 1);
         Load(stream, _folder.Load(host, manifest, CheckpointFolder.ModelFile), state => _variables.Model.LoadState(stream, state));
-        Load(stream, _folder.Load(host, manifest, CheckpointFolder.OptimizerFile), state => _variables.Optimizer.LoadState(stream, state));
+        Load(stream, _folder.Load(host, manifest, CheckpointFolder.OptimizerFile), state => _variables.Optimizer.LoadState(_variables.OptimizerStream(stream), state));
+        _variables.OnLoaded(stream);
         _variables.Optimizer.StepCount = manifest.Position.OptimizerStep;
         _savedStep = manifest.Position.Step;
         if (_variables.IsFirst) _options.Say?.Invoke($"going on from the checkpoint of step {manifest.Position.Step} in {_options.Folder}");

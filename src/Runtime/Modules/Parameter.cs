@@ -57,6 +57,15 @@ public sealed class Parameter
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Shape}";
 
+    /// <summary>The same parameter with a value of its own on another device; whoever asked for it frees it.</summary>
+    internal Parameter CopyTo(ExecutionStream from, ExecutionStream to)
+    {
+        Parameter copy = new(_owner, _localName, Shape, Initializer) { RequiresGradient = RequiresGradient };
+        copy.Value = Tensor.Allocate(to, Shape);
+        StateLoader.Copy(from, Value, copy.Value);
+        return copy;
+    }
+
     internal void Free()
     {
         _value?.Dispose();

@@ -36,7 +36,9 @@ public abstract class ReplicaVariables : IDisposable
     {
         ArgumentNullException.ThrowIfNull(model);
         (Model, Optimizer, Shard) = (model, optimizer, shard);
-        Gradients = new GradientStore(optimizer.Parameters);
+        // The optimizer's parameters may be copies of the model's on another device.
+        HashSet<string> trained = [.. optimizer.Parameters.Select(parameter => parameter.Name)];
+        Gradients = new GradientStore(model.Parameters().Where(parameter => trained.Contains(parameter.Name)));
     }
 
     /// <summary>The model; stays the caller's.</summary>
@@ -78,6 +80,14 @@ public abstract class ReplicaVariables : IDisposable
 
     /// <summary>Adds up numbers over all replicas, in place: losses, counts. Collective.</summary>
     public abstract void Sum(ExecutionStream stream, Span<double> numbers);
+
+    /// <summary>The stream of the device that the optimizer's state lies on.</summary>
+    internal virtual ExecutionStream OptimizerStream(ExecutionStream stream) => stream;
+
+    /// <summary>Takes over values that were loaded into the model from outside.</summary>
+    internal virtual void OnLoaded(ExecutionStream stream)
+    {
+    }
 
     /// <summary>Frees gradients and optimizer state.</summary>
     public void Dispose()

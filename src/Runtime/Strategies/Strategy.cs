@@ -68,6 +68,19 @@ public abstract class Strategy : IDisposable
         foreach (Replica replica in Replicas) replica.Communicator.Dispose();
         if (!_ownsDevices) return;
         foreach (Replica replica in Replicas) replica.Device.Dispose();
+        DisposeDevices();
+    }
+
+    /// <summary>Disposes what devices the strategy opened besides its replicas'.</summary>
+    private protected virtual void DisposeDevices()
+    {
+    }
+
+    /// <summary>Replicas of this process alone, joined in memory.</summary>
+    private protected static Replica[] Join(IReadOnlyList<ComputeDevice> devices, CommunicatorOptions? options)
+    {
+        ICommunicator[] communicators = Communicator.InProcess(devices.Count, options);
+        return [.. devices.Select((device, i) => new Replica(i, device, communicators[i]))];
     }
 
     /// <summary>Checks that devices can work together.</summary>

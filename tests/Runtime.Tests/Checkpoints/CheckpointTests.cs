@@ -34,6 +34,17 @@ public sealed class CheckpointTests : IDisposable
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Central_storage_goes_on_to_the_same_bits(bool isApart)
+    {
+        Func<Strategy> strategy = () => new CentralStorageStrategy([Device(), Device()], isApart ? Device() : null, ownsDevices: true);
+        float[] unbroken = Train(strategy, stopAfter: null, options => options with { Checkpoints = null });
+        Assert.Throws<PreemptedException>(() => Train(strategy, 4));
+        Assert.Equal(unbroken, Train(strategy, stopAfter: null));
+    }
+
+    [Theory]
     [InlineData(1, 3)]
     [InlineData(3, 2)]
     public void Another_number_of_replicas_goes_on_with_the_same_batches(int replicasBefore, int replicasAfter)
@@ -190,11 +201,16 @@ public sealed class CheckpointTests : IDisposable
 
     private float[] Train(int replicas, int? stopAfter, bool checkpoints) => Train(replicas, stopAfter, options => checkpoints ? options : options with { Checkpoints = null });
 
-    private float[] Train(int replicas, int? stopAfter, Func<TrainerOptions, TrainerOptions>? change = null)
+    private static CpuDevice Device() => new("cpu", InstructionSet.Vector128, 1);
+
+    private float[] Train(int replicas, int? stopAfter, Func<TrainerOptions, TrainerOptions>? change = null) =>
+        Train(() => new MirroredStrategy([.. Enumerable.Range(0, replicas).Select(_ => Device())], ownsDevices: true), stopAfter, change);
+
+    private float[] Train(Func<Strategy> create, int? stopAfter, Func<TrainerOptions, TrainerOptions>? change = null)
     {
         using CancellationTokenSource preemption = new();
         TrainerOptions options = (change ?? (o => o))(Options(stopAfter, true) with { Preemption = stopAfter is null ? default : preemption.Token });
-        using MirroredStrategy strategy = new([.. Enumerable.Range(0, replicas).Select(_ => new CpuDevice("cpu", InstructionSet.Vector128, 1))], ownsDevices: true);
+        using Strategy strategy = create();
         using StrategyTrainer trainer = new(strategy, replica =>
         {
             Mlp model = new(16, 8, 3);

@@ -37,10 +37,30 @@ public sealed class SynchronousStrategyTests
         Assert.InRange(result.LastLoss, expectedResult.LastLoss - 1e-3f, expectedResult.LastLoss + 1e-3f);
     }
 
-    [Fact]
-    public void Replicas_are_bitwise_equal_at_all_times()
+    [Theory]
+    [InlineData(1, "sgd", false)]
+    [InlineData(2, "sgd", true)]
+    [InlineData(3, "adam", false)]
+    [InlineData(4, "adam", true)]
+    public void Central_storage_gives_the_one_device_run_after_20_steps(int replicaCount, string optimizer, bool isApart)
     {
-        using MirroredStrategy strategy = new([Device(), Device(), Device()], ownsDevices: true);
+        using OneDeviceStrategy one = new(Device(), ownsDevice: true);
+        using CentralStorageStrategy central = new([.. Enumerable.Range(0, replicaCount).Select(_ => Device())], isApart ? Device() : null, ownsDevices: true);
+
+        (float[] expected, _) = Train(one, optimizer);
+        (float[] found, _) = Train(central, optimizer);
+
+        Assert.InRange(RelativeError(expected, found), 0, optimizer == "sgd" ? 1e-5 : 1e-3);
+        if (replicaCount == 1) Assert.Equal(expected, found);
+    }
+
+    [Theory]
+    [InlineData("mirrored")]
+    [InlineData("central-storage")]
+    public void Replicas_are_bitwise_equal_at_all_times(string name)
+    {
+        ComputeDevice[] devices = [Device(), Device(), Device()];
+        using Strategy strategy = name == "mirrored" ? new MirroredStrategy(devices, ownsDevices: true) : new CentralStorageStrategy(devices, ownsDevices: true);
         float[][] found = strategy.Run(replica =>
         {
             using Mlp model = Model(replica);

@@ -22,6 +22,7 @@ public sealed class GradientBuckets : IDisposable
     private readonly GradientBucket[] _buckets;
     private readonly Dictionary<Parameter, GradientBucket> _bucketOf = [];
     private readonly Tensor[] _views;
+    private readonly int? _root;
     private bool _reduces;
     private int _started;
 
@@ -31,12 +32,14 @@ public sealed class GradientBuckets : IDisposable
     /// <param name="gradients">The replica's gradients; stays the caller's.</param>
     /// <param name="capacity">Bytes of a bucket.</param>
     /// <param name="firstCapacity">Bytes of the first bucket.</param>
-    public GradientBuckets(ExecutionStream stream, ICommunicator communicator, GradientStore gradients, long capacity = BucketPlan.DefaultByteCount, long firstCapacity = BucketPlan.DefaultFirstByteCount)
+    /// <param name="root">The one rank that gets the sums; null: all do.</param>
+    public GradientBuckets(ExecutionStream stream, ICommunicator communicator, GradientStore gradients, long capacity = BucketPlan.DefaultByteCount, long firstCapacity = BucketPlan.DefaultFirstByteCount,
+        int? root = null)
     {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(communicator);
         ArgumentNullException.ThrowIfNull(gradients);
-        (_stream, _communicator, _gradients) = (stream, communicator, gradients);
+        (_stream, _communicator, _gradients, _root) = (stream, communicator, gradients, root);
         IReadOnlyList<Parameter> parameters = gradients.Parameters;
         IReadOnlyList<Bucket> plan = BucketPlan.Create([.. parameters.Select(p => p.Shape.ElementCount * sizeof(float))], capacity, firstCapacity, Alignment);
         Func<long, long, Tensor> place = Memory(plan.Sum(bucket => bucket.ByteCount));
@@ -145,6 +148,7 @@ public sealed class GradientBuckets : IDisposable
     private void StartNext()
     {
         GradientBucket bucket = _buckets[_started++];
-        bucket.Handle = _communicator.AllReduceAsync(_stream, bucket.Memory);
+        bucket.Handle = _root is not { } root ? _communicator.AllReduceAsync(_stream, bucket.Memory)
+            : _communicator.ReduceAsync(_stream, bucket.Memory, _communicator.Rank == root ? bucket.Memory : null, root);
     }
 }

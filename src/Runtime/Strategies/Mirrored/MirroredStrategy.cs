@@ -14,7 +14,7 @@ public sealed class MirroredStrategy : Strategy
     /// <param name="ownsDevices">Whether devices are disposed with the strategy.</param>
     /// <exception cref="ArgumentException">No devices, one twice, or different kinds.</exception>
     public MirroredStrategy(IReadOnlyList<ComputeDevice> devices, CommunicatorOptions? options = null, bool ownsDevices = false)
-        : base("mirrored", Replicas(CheckDevices("mirrored", devices), options), ownsDevices)
+        : base("mirrored", Join(CheckDevices("mirrored", devices), options), ownsDevices)
     {
     }
 
@@ -25,11 +25,5 @@ public sealed class MirroredStrategy : Strategy
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(optimizer);
         return options is { VirtualShardCount: > 0 } ? new VirtualShardVariables(replica, model, optimizer, options) : new MirroredVariables(replica, model, optimizer, options ?? new VariableOptions());
-    }
-
-    private static new Replica[] Replicas(IReadOnlyList<ComputeDevice> devices, CommunicatorOptions? options)
-    {
-        ICommunicator[] communicators = Communicator.InProcess(devices.Count, options);
-        return [.. devices.Select((device, i) => new Replica(i, device, communicators[i]))];
     }
 }
