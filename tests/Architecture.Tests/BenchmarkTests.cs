@@ -36,7 +36,7 @@ public sealed class BenchmarkTests
 
             Assert.True(exitCode == 0, output[^Math.Min(output.Length, 5_000)..]);
             Assert.DoesNotContain("There are not any results runs", output, StringComparison.Ordinal);
-            foreach (string name in new[] { "MatMul", "Convolution", "Softmax", "DistillationLoss", "Attention", "TrainStep", "Limit", "Crc32C", "TFRecord", "Element", "Overlap", "Remote" })
+            foreach (string name in new[] { "MatMul", "Convolution", "Softmax", "DistillationLoss", "Attention", "TrainStep", "Limit", "Crc32C", "TFRecord", "Element", "Overlap", "Remote", "AllReduce" })
                 Assert.Contains($"{name}Benchmarks", output, StringComparison.Ordinal);
         }
         finally

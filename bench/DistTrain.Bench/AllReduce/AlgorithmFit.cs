@@ -8,7 +8,7 @@ public sealed class AlgorithmFit(int ranks)
 {
     private readonly Dictionary<string, List<(double Bytes, double Seconds)>> _measured = [];
 
-    /// <summary>Notes the times of a size, in ordinary memory where both were measured: registered memory has no choice of algorithms to gain by.</summary>
+    /// <summary>Notes the times of a size.</summary>
     public void Add(long bytes, IReadOnlyList<Contender> contenders)
     {
         ArgumentNullException.ThrowIfNull(contenders);

@@ -17,11 +17,11 @@ public sealed record AllReduceOptions
           --ranks N              ranks to start on this machine (default: 2); inside a launcher its world is joined instead
           --against A,B          peers to measure in turn with ours: openmpi, gloo (default: those installed; none: ours alone)
           --min BYTES --max BYTES   first and last size, each four times the one before (default: 256 to 256M)
-          --memory LIST          registered, ordinary (default: both)
+          --memory LIST          registered, ordinary (default: both; --fit: ordinary)
           --rounds N             turns of each implementation; values are medians over them (default: 15)
           --json FILE            write the rows to FILE ('-': standard output, the table then goes to standard error)
 
-          --fit FILE             fit alpha and beta of every algorithm to ordinary memory, print where which is fastest, and save the costs
+          --fit FILE             fit alpha and beta of every algorithm, print where which is fastest, and save the costs
           --costs FILE           costs of --fit: what auto chooses by, and --simulate counts with
 
           --simulate 8..65536    predict time and bus bandwidth on so many ranks, instead of measuring
@@ -119,7 +119,7 @@ public sealed record AllReduceOptions
             Against = !values.TryGetValue("--against", out string? against) ? null : against == "none" ? [] : ListOf("peer", against, Peers),
             MinBytes = Quantity.Bytes("--min", values.GetValueOrDefault("--min", fits ? "1K" : "256")),
             MaxBytes = Quantity.Bytes("--max", values.GetValueOrDefault("--max", fits ? "16M" : "256M")),
-            Memories = ListOf("memory", values.GetValueOrDefault("--memory", "registered,ordinary"), s_memories),
+            Memories = ListOf("memory", values.GetValueOrDefault("--memory", fits ? "ordinary" : "registered,ordinary"), s_memories),
             RoundCount = values.TryGetValue("--rounds", out string? rounds) ? Count("--rounds", rounds, 1000) : 15,
             JsonFile = values.GetValueOrDefault("--json"),
             FitFile = values.GetValueOrDefault("--fit"),
