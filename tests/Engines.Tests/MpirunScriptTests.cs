@@ -45,7 +45,6 @@ public sealed class MpirunScriptTests : IDisposable
     [Theory]
     [InlineData(75, 143)]
     [InlineData(143, 143)]
-    [InlineData(0, 143)]
     public void Term_reaches_the_ranks_and_each_has_time_to_save(int rankCode, int expected)
     {
         SkipWithoutOpenMpi();
