@@ -72,6 +72,8 @@ name=disttrain-rank-$(od -An -vtx1 -N8 /dev/urandom | tr -d ' \n')
 # shellcheck disable=SC2016
 readonly parent='
 asked=""
+# Open MPI makes a terminal of its own the output of each rank: what arrives is a log all the same.
+export TERM=dumb
 trap "asked=yes; kill -TERM \$rank 2>/dev/null" TERM
 "$@" &
 rank=$!

@@ -11,12 +11,22 @@ public sealed class SbatchScriptTests(SlurmCluster cluster) : IClassFixture<Slur
     public void Starts_a_rank_on_each_node_with_a_secret_in_a_file_of_mode_600_and_removes_it()
     {
         cluster.Use();
-        string job = Submit([], "echo \"rank $SLURM_PROCID of $SLURM_STEP_NUM_TASKS on $SLURMD_NODENAME: $1, secret $(stat -c %a $DISTTRAIN_JOB_SECRET_FILE) $(wc -c <$DISTTRAIN_JOB_SECRET_FILE)\"", "hello world");
+        string job = Submit([], "echo \"rank $SLURM_PROCID of $SLURM_STEP_NUM_TASKS on $SLURMD_NODENAME: $1, cores $SLURM_CPUS_PER_TASK, secret $(stat -c %a $DISTTRAIN_JOB_SECRET_FILE) $(wc -c <$DISTTRAIN_JOB_SECRET_FILE)\"", "hello world");
         UntilEnded(job, "COMPLETED");
         Assert.Equal("0:0", cluster.Field(job, "ExitCode"));
-        Assert.Contains("0: rank 0 of 2 on n1: hello world, secret 600 64", Log, StringComparison.Ordinal);
-        Assert.Contains("1: rank 1 of 2 on n2: hello world, secret 600 64", Log, StringComparison.Ordinal);
+        Assert.Contains("0: rank 0 of 2 on n1: hello world, cores 2, secret 600 64", Log, StringComparison.Ordinal);
+        Assert.Contains("1: rank 1 of 2 on n2: hello world, cores 2, secret 600 64", Log, StringComparison.Ordinal);
         Assert.Empty(Directory.GetFiles(_folder.Path, ".disttrain-*"));
+    }
+
+    [Fact]
+    public void Real_ranks_join_over_two_nodes()
+    {
+        cluster.Use();
+        string job = Submit([], $"exec dotnet {Repository.RankProgram} connect");
+        UntilEnded(job, "COMPLETED");
+        Assert.Contains("0: rank 0 of 2: engine Slurm, local 0 of 1, restart 0, ok", Log, StringComparison.Ordinal);
+        Assert.Contains("1: rank 1 of 2: engine Slurm, local 0 of 1, restart 0, ok", Log, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -120,7 +130,7 @@ public sealed class SbatchScriptTests(SlurmCluster cluster) : IClassFixture<Slur
 
     private string Submit((string, string?)[] environment, string rank, params string[] arguments) => cluster.Submit(
         [("DISTTRAIN_SECRET_FOLDER", _folder.Path), ("DISTTRAIN_EXIT_WAIT", "4"), .. environment],
-        ["--nodes=2", "--ntasks-per-node=1", "--time=5", "--output=" + _folder["log"], Repository.Deploy("sbatch", "train.sbatch"), _folder.Script("rank.sh", rank), .. arguments]);
+        ["--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=2", "--time=5", "--output=" + _folder["log"], Repository.Deploy("sbatch", "train.sbatch"), _folder.Script("rank.sh", rank), .. arguments]);
 
     // The state is final once nothing completes any more.
     private void UntilEnded(string job, string state)

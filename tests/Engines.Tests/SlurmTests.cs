@@ -18,6 +18,28 @@ public sealed class SlurmTests(SlurmCluster cluster) : IClassFixture<SlurmCluste
             result.Lines);
     }
 
+    [Theory]
+    [InlineData("none")]
+    [InlineData("pmi2")]
+    public void Four_ranks_over_two_nodes_join_and_compute_together(string mpi)
+    {
+        cluster.Use();
+        (string, string?)[] secret = Ranks.NewSecret();
+        CommandResult result = Command.Run([cluster.Variable, .. secret], "srun", ["--nodes=2", "--ntasks=4", "--mpi=" + mpi, .. Ranks.Line("connect")]);
+        Ranks.AssertAllJoined(result, "Slurm", 4, rank => $"{rank % 2} of 2");
+        Ranks.AssertNoneLeft(secret);
+    }
+
+    [Fact]
+    public void A_program_that_the_batch_script_starts_without_srun_is_alone()
+    {
+        cluster.Use();
+        using TemporaryFolder folder = new();
+        string job = cluster.Submit([], "--nodes=2", "--ntasks=4", "--output=" + folder["log"], folder.Script("batch.sh", $"exec dotnet {Repository.RankProgram} detect"));
+        cluster.Until(job, () => cluster.Field(job, "JobState") == "COMPLETED");
+        Assert.Equal("rank 0 of 1: engine SingleProcess, local 0 of 1, restart 0\n", File.ReadAllText(folder["log"]));
+    }
+
     [Fact]
     public void A_failing_rank_ends_the_step_with_its_exit_code_and_leaves_no_process()
     {
