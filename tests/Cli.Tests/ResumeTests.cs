@@ -32,6 +32,24 @@ public sealed partial class ResumeTests
         }
     }
 
+    [Fact]
+    public async Task Two_processes_train_to_the_bits_of_two_replicas_in_one()
+    {
+        using TemporaryFolder folder = new();
+        string[] common = ["train", "--data", "digits", "--model", "mlp", "--steps", "30", "--seed", "5"];
+        byte[] mirrored = Weights(Tool.Run([.. common, "--device", "cpu:0/2,cpu:1/2", "--output", folder["mirrored"]]), folder["mirrored"]);
+        string secret = Convert.ToHexString(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)), run = Guid.NewGuid().ToString("N");
+
+        ToolResult[] ranks = await Task.WhenAll( Enumerable.Range(0, 2).Select(rank => Task.Run(() => Tool.RunWith(
+            [("RANK", $"{rank}"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", $"{rank}"), ("LOCAL_WORLD_SIZE", "2"), ("TORCHELASTIC_RUN_ID", run), ("DISTTRAIN_JOB_SECRET", secret)],
+            [.. common, "--output", folder["processes"]]))));
+
+        Assert.Equal(mirrored, Weights(ranks[0], folder["processes"]));
+        Assert.True(ranks[1].ExitCode == 0, ranks[1].Errors);
+        // Only the first process speaks and writes.
+        Assert.Equal("", ranks[1].Output);
+    }
+
     [Theory]
     [InlineData(Terminate)]
     [InlineData(User1)]

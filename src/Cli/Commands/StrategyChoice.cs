@@ -1,3 +1,4 @@
+using System.Globalization;
 using DistTrain.Collectives;
 using DistTrain.Kernels;
 using DistTrain.Runtime;
@@ -7,10 +8,10 @@ namespace DistTrain.Cli;
 /// <summary>Which strategy trains on which devices: from <c>--strategy</c>, <c>--device</c> and <c>--algorithm</c>.</summary>
 internal static class StrategyChoice
 {
-    private const string OneDevice = "one-device", Mirrored = "mirrored", CentralStorage = "central-storage", Tpu = "tpu";
+    private const string OneDevice = "one-device", Mirrored = "mirrored", MultiWorker = "multi-worker", CentralStorage = "central-storage", Tpu = "tpu";
 
     public static readonly string[] Algorithms = ["own", "ring", "direct", "tree", "recursive-doubling"];
-    private static readonly string[] s_strategies = [OneDevice, Mirrored, CentralStorage];
+    private static readonly string[] s_strategies = [OneDevice, Mirrored, MultiWorker, CentralStorage];
 
     /// <summary>Says no to what can't be combined, before anything is opened.</summary>
     public static void Check(TrainOptions options)
@@ -24,10 +25,13 @@ internal static class StrategyChoice
         if (options.Strategy == OneDevice && devices > 1) throw new UsageException($"--strategy one-device with {devices} devices ({options.Device}): name one, or use --strategy mirrored");
     }
 
-    /// <summary>Opens the devices; the strategy owns them.</summary>
+    /// <summary>Opens the devices, which the strategy owns; one of several processes joins the others.</summary>
     /// <exception cref="DeviceException">A device is unknown or can't be used.</exception>
+    /// <exception cref="CollectiveException">The other processes of the job are missing.</exception>
     public static Strategy Open(TrainOptions options)
     {
+        ClusterEnvironment job = ClusterEnvironment.Detect();
+        if (job.WorldSize > 1 || options.Strategy == MultiWorker) return Join(options, job);
         List<ComputeDevice> devices = [];
         try
         {
@@ -46,6 +50,47 @@ internal static class StrategyChoice
             foreach (ComputeDevice device in devices) device.Dispose();
             if (failure is ArgumentException) throw new UsageException($"--device {options.Device}: {failure.Message}");
             throw;
+        }
+    }
+
+    private static MultiWorkerMirroredStrategy Join(TrainOptions options, ClusterEnvironment job)
+    {
+        if (options.Strategy is not (null or MultiWorker))
+            throw new UsageException($"--strategy {options.Strategy} is for one process, this is one of {job.WorldSize} ({job.Reason}): leave it out, or use --strategy multi-worker");
+        string name = options.Device is "cpu" or "auto" ? OwnDevice(job) : options.Device;
+        if (name.Contains(',', StringComparison.Ordinal)) throw new UsageException($"--device {options.Device}: each of the {job.WorldSize} processes has one device");
+        ProgressDisplay.Say(job.Reason);
+        ComputeDevice device = DeviceCatalog.Open(name);
+        try
+        {
+            return new MultiWorkerMirroredStrategy(device, Communicator.Connect(job, new CommunicatorOptions { Algorithm = Algorithm(options.Algorithm) }), ownsDevice: true);
+        }
+        catch
+        {
+            device.Dispose();
+            throw;
+        }
+    }
+
+    // The GPU of the process' number; else its share of the cores, unless whoever started it has given it one already.
+    private static string OwnDevice(ClusterEnvironment job)
+    {
+        int local = job.LocalWorldSize ?? 1, cores = Environment.ProcessorCount;
+        if (DeviceCatalog.List().Any(device => device.Name == $"cuda:{job.LocalRank}" && device.Unusable is null)) return $"cuda:{job.LocalRank}";
+        return local > 1 && cores >= local && cores == CoresOfMachine() ? $"cpu:{job.LocalRank}/{local}" : "cpu";
+    }
+
+    // Fewer cores than the machine has: somebody has divided them already.
+    private static int CoresOfMachine()
+    {
+        try
+        {
+            // "0-3,8": ranges of processors.
+            return File.ReadAllText("/sys/devices/system/cpu/online").Trim().Split(',').Sum(range => range.Split('-') is [string first, string last] ? int.Parse(last, CultureInfo.InvariantCulture) - int.Parse(first, CultureInfo.InvariantCulture) + 1 : 1);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or FormatException)
+        {
+            return Environment.ProcessorCount;
         }
     }
 

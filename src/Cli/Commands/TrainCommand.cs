@@ -19,7 +19,8 @@ internal static class TrainCommand
     {
         using Strategy strategy = StrategyChoice.Open(options);
         using TrainingRun run = new(options, strategy);
-        TrainingReport report = run.Execute(options.Checkpoint is null ? default : interruption.PreemptOnTerminate(), cancellation);
+        TrainingReport? report = run.Execute(options.Checkpoint is null ? default : interruption.PreemptOnTerminate(), cancellation);
+        if (report is null) return ExitCode.Ok;
         report.Write(options.Json ? Console.Error : Console.Out);
         if (options.Json) Console.WriteLine(report.ToJson());
         return ExitCode.Ok;

@@ -45,7 +45,7 @@ internal sealed class TrainSymbols
     private readonly Option<string> _model = Text("--model", "convnet, resnet20 (any resnet6n+2) or mlp", s_defaults.Model);
     private readonly Option<string> _data = Text("--data", "digits, fashion-mnist-slice, fashion-mnist, or a folder with four IDX files", s_defaults.Data);
     private readonly Option<string> _device = Text("--device", "cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl; several with commas between; auto: all GPUs, or the CPU in halves", s_defaults.Device);
-    private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device, mirrored or central-storage (default: by the number of devices)" };
+    private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device, mirrored, central-storage, or multi-worker for one of several processes (default: by the number of processes and devices)" };
     private readonly Option<string> _algorithm = Text("--algorithm", "how gradients are summed: own (the transport's way), ring, direct, tree or recursive-doubling", s_defaults.Algorithm);
     private readonly Option<int> _virtualShards = new("--virtual-shards") { Description = "cut batches into this many shards (a power of two): the same bits on any number of devices up to it" };
     private readonly Option<int> _epochs = Number("--epochs", "passes over the training set", s_defaults.Epochs);

@@ -31,15 +31,23 @@ internal sealed class TrainingRun : IDisposable
     /// <summary>Trains, evaluates and writes.</summary>
     /// <param name="preemption">Asks the run to save itself and stop.</param>
     /// <param name="cancellation">Ends the run.</param>
-    public TrainingReport Execute(CancellationToken preemption, CancellationToken cancellation)
+    /// <returns>What the run tells; null on a process that does not speak for the job.</returns>
+    public TrainingReport? Execute(CancellationToken preemption, CancellationToken cancellation)
     {
+        if (!_strategy.Replicas[0].IsFirst)
+        {
+            _trainer = new StrategyTrainer(_strategy, CreateModel, CreateOptimizer, Options(preemption), Variables());
+            if (_trainer.Train(_batches, callbacks: null, cancellation).SampleCount == 0) _trainer.Evaluate(_testBatches, cancellation);
+            return null;
+        }
         RunFolder folder = RunFolder.Create(_options);
         folder.SaveConfiguration(_options with { LearningRate = _options.ResolvedLearningRate, InputScale = _description.InputScale });
-        _trainer = new StrategyTrainer(_strategy, CreateModel, CreateOptimizer, Options(preemption), new VariableOptions { VirtualShardCount = _options.VirtualShards });
+        _trainer = new StrategyTrainer(_strategy, CreateModel, CreateOptimizer, Options(preemption), Variables());
         Announce(folder);
         using MetricsFiles metrics = new(folder);
         TrainingResult result = ProgressDisplay.Run(display => _trainer.Train(_batches, [display, metrics], cancellation));
-        EvaluationResult test = metrics.LastEvaluation ?? _trainer.Evaluate(_testBatches, cancellation);
+        // A run whose checkpoint has all its steps ends without an epoch.
+        EvaluationResult test = result.SampleCount == 0 ? _trainer.Evaluate(_testBatches, cancellation) : metrics.LastEvaluation!;
         ModelFile.Save(_strategy.Replicas[0].Stream, _trainer.Model, _description, folder.Weights);
         return new TrainingReport(_options, _strategy, folder, result, test, metrics.EvaluationTime, _train.ClassNames);
     }
@@ -61,6 +69,8 @@ internal sealed class TrainingRun : IDisposable
             throw;
         }
     }
+
+    private VariableOptions Variables() => new() { VirtualShardCount = _options.VirtualShards };
 
     private TrainerOptions Options(CancellationToken preemption) => new()
     {
