@@ -74,7 +74,9 @@ enum {
     /* Ask for huge pages (dt_alloc). Ignored where the kernel has none to give. */
     DT_HUGE_PAGES = 2,
     /* Never sleep before spinning, even if ranks outnumber cores. For measurements. */
-    DT_ALWAYS_SPIN = 4
+    DT_ALWAYS_SPIN = 4,
+    /* Before each collective all ranks compare what they called; a difference is DT_MISMATCH on all. shm always does so. */
+    DT_CHECK_CALLS = 8
 };
 
 enum { DT_MAX_RANKS_SHM = 128, DT_FLIGHT_RECORDS = 256, DT_SECRET_BYTES_MAX = 64, DT_ADDRESS_BYTES_MAX = 100 };
@@ -82,7 +84,7 @@ enum { DT_MAX_RANKS_SHM = 128, DT_FLIGHT_RECORDS = 256, DT_SECRET_BYTES_MAX = 64
 typedef struct dt_options {
     int64_t struct_bytes; /* sizeof(dt_options) */
     int32_t transport;
-    int32_t rank;
+    int32_t rank;       /* mpi: -1 with world_size 0 asks MPI; other numbers must be MPI's */
     int32_t world_size;
     uint32_t flags;
     int64_t timeout_ms;    /* of every wait, the rendezvous included; more than 0 */

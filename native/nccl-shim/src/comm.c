@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mpi/mpi_transport.h"
 #include "shm/shm.h"
 
 #define COMM_MAGIC 0x4D4D4F4354534944ull /* "DISTCOMM" */
 
-enum { KNOWN_FLAGS = DT_FIXED_ORDER | DT_HUGE_PAGES | DT_ALWAYS_SPIN };
+enum { KNOWN_FLAGS = DT_FIXED_ORDER | DT_HUGE_PAGES | DT_ALWAYS_SPIN | DT_CHECK_CALLS };
 
 dt_status comm_initialise(dt_comm *comm, const dt_transport *transport, const dt_options *options) {
     if (pthread_mutex_init(&comm->text_lock, NULL) != 0) return DT_OUT_OF_MEMORY;
@@ -57,7 +58,8 @@ static dt_status check_options(const dt_options *o, char *error, int64_t bytes) 
     if (!o) return refuse(error, bytes, "options is null");
     if (o->struct_bytes != (int64_t)sizeof *o)
         return refuse(error, bytes, "options.struct_bytes is %lld, this version (%d) has %zu", (long long)o->struct_bytes, DT_ABI_VERSION, sizeof *o);
-    if (o->world_size < 1 || o->rank < 0 || o->rank >= o->world_size)
+    bool ask_mpi = o->transport == DT_TRANSPORT_MPI && o->rank == -1 && o->world_size == 0;
+    if (!ask_mpi && (o->world_size < 1 || o->rank < 0 || o->rank >= o->world_size))
         return refuse(error, bytes, "rank %d of a world of %d: needed is 0 <= rank < world_size", o->rank, o->world_size);
     if (o->timeout_ms < 1) return refuse(error, bytes, "timeout_ms is %lld; every wait needs an end", (long long)o->timeout_ms);
     if (o->flags & ~(uint32_t)KNOWN_FLAGS) return refuse(error, bytes, "unknown flags %#x", o->flags & ~(uint32_t)KNOWN_FLAGS);
@@ -80,11 +82,25 @@ static dt_status check_shm_options(const dt_options *o, char *error, int64_t byt
     return DT_OK;
 }
 
+static dt_status check_mpi_options(const dt_options *o, char *error, int64_t bytes) {
+    if (o->segment_bytes && (o->segment_bytes < MPI_SEGMENT_BYTES_MIN || o->segment_bytes > MPI_SEGMENT_BYTES_MAX || o->segment_bytes % 4096))
+        return refuse(error, bytes, "segment_bytes is %lld; needed is a multiple of 4096 from %d to %d, or 0", (long long)o->segment_bytes,
+                      MPI_SEGMENT_BYTES_MIN, MPI_SEGMENT_BYTES_MAX);
+    return DT_OK;
+}
+
 dt_status dt_transport_available(int32_t transport, char *reason, int64_t reason_bytes) {
+    char text[DT_TEXT_BYTES] = "";
+    dt_status status = DT_UNSUPPORTED;
     if (transport == DT_TRANSPORT_SHM) return DT_OK;
-    if (transport != DT_TRANSPORT_MPI && transport != DT_TRANSPORT_NCCL) return refuse(reason, reason_bytes, "there is no transport %d", transport);
-    refuse(reason, reason_bytes, "this library was built without the %s transport", transport == DT_TRANSPORT_MPI ? "mpi" : "nccl");
-    return DT_UNSUPPORTED;
+    if (transport == DT_TRANSPORT_MPI)
+        status = mpi_available(text, sizeof text);
+    else if (transport == DT_TRANSPORT_NCCL)
+        snprintf(text, sizeof text, "this library was built without the nccl transport");
+    else
+        return refuse(reason, reason_bytes, "there is no transport %d", transport);
+    if (status != DT_OK) refuse(reason, reason_bytes, "%s", text);
+    return status;
 }
 
 dt_status dt_comm_init(const dt_options *options, dt_comm **comm, char *error, int64_t error_bytes) {
@@ -94,9 +110,10 @@ dt_status dt_comm_init(const dt_options *options, dt_comm **comm, char *error, i
     *comm = NULL;
     dt_status status = check_options(options, error, error_bytes);
     if (status == DT_OK) status = dt_transport_available(options->transport, error, error_bytes);
-    if (status == DT_OK) status = check_shm_options(options, error, error_bytes);
+    bool mpi = status == DT_OK && options->transport == DT_TRANSPORT_MPI;
+    if (status == DT_OK) status = mpi ? check_mpi_options(options, error, error_bytes) : check_shm_options(options, error, error_bytes);
     if (status != DT_OK) return status;
-    status = shm_join(options, -1, NULL, comm, text, sizeof text);
+    status = mpi ? mpi_join(options, comm, text, sizeof text) : shm_join(options, -1, NULL, comm, text, sizeof text);
     if (status != DT_OK) refuse(error, error_bytes, "%s", text);
     return status;
 }

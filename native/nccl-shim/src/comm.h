@@ -73,4 +73,9 @@ void call_text(char *text, size_t bytes, uint64_t sequence, int32_t verb, int32_
 enum { DTYPE_BYTE = 100 };
 int64_t dtype_bytes(int32_t dtype);
 
+/* Cores' worth of time that the control group leaves to this process, rounded up; 0: no limit is known. */
+int32_t core_quota(void);
+/* Of the monotonic clock. */
+int64_t nanoseconds_now(void);
+
 #endif

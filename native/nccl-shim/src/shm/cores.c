@@ -7,7 +7,7 @@
 #include "shm.h"
 
 /* Cores' worth of time, rounded up; 0: no limit is known. Version 2 of control groups, else version 1. */
-static int32_t quota(void) {
+int32_t core_quota(void) {
     long long time = -1, period = 100000;
     FILE *limits = fopen("/sys/fs/cgroup/cpu.max", "re");
     if (limits) {
@@ -32,7 +32,7 @@ void shm_introduce(shm *self) {
     if (sched_getaffinity(0, sizeof cores, &cores) == 0)
         for (int cpu = 0; cpu < SHM_CPU_WORDS * 64 && cpu < CPU_SETSIZE; cpu++)
             if (CPU_ISSET(cpu, &cores)) atomic_fetch_or(&self->own->cpus[cpu / 64], 1ull << (cpu % 64));
-    atomic_store(&self->own->quota, quota());
+    atomic_store(&self->own->quota, core_quota());
 }
 
 /* Under a launcher that binds processes each rank sees few cores: what counts is what all have together. */
