@@ -50,6 +50,58 @@ public sealed partial class ResumeTests
         Assert.Equal("", ranks[1].Output);
     }
 
+    [Fact]
+    public void When_one_of_two_processes_is_killed_the_other_says_so_and_both_go_on_to_the_same_bits()
+    {
+        using TemporaryFolder folder = new();
+        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu:0/2,cpu:1/2"), "--output", folder["unbroken"]]), folder["unbroken"]);
+        string[] arguments = [.. Arguments("cpu"), "--checkpoint", folder["checkpoints"], "--checkpoint-every", "1", "--output", folder["run"]];
+        string secret = Convert.ToHexString(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)), run = Guid.NewGuid().ToString("N");
+        Random random = new(s_isSoak ? Environment.TickCount : 4);
+        int kills = 0;
+        for (int restart = 0; ; restart++)
+        {
+            int victim = kills < (s_isSoak ? 25 : 2) ? random.Next(2) : -1;
+            int[] exits = RunTwo(restart, victim, random.Next(400));
+            if (exits is [0, 0]) break;
+            kills++;
+            Assert.Equal(128 + Kill, exits[victim]);
+            Assert.True(exits[1 - victim] is 75 or 0, $"restart {restart}: {string.Join(' ', exits)}");
+        }
+        Assert.True(kills >= 2);
+        Assert.Equal(unbroken, File.ReadAllBytes(Path.Combine(folder["run"], "weights.safetensors")));
+
+        int[] RunTwo(int restart, int victim, int delay)
+        {
+            Process[] ranks = [.. Enumerable.Range(0, 2).Select(rank => Tool.BeginWith(
+                [("RANK", $"{rank}"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", $"{rank}"), ("LOCAL_WORLD_SIZE", "2"), ("TORCHELASTIC_RUN_ID", run), ("TORCHELASTIC_RESTART_COUNT", $"{restart}"), ("DISTTRAIN_JOB_SECRET", secret)],
+                arguments))];
+            try
+            {
+                foreach (Process rank in ranks) rank.OutputDataReceived += (_, _) => { };
+                foreach (Process rank in ranks) rank.BeginOutputReadLine();
+                ranks[1].ErrorDataReceived += (_, _) => { };
+                ranks[1].BeginErrorReadLine();
+                // The first process announces the run when both have joined; behind that a lost peer is known at once.
+                while (ranks[0].StandardError.ReadLine() is { } line && !line.Contains("steps an epoch", StringComparison.Ordinal))
+                {
+                }
+                Task<string> rest = ranks[0].StandardError.ReadToEndAsync();
+                if (victim >= 0 && !ranks[victim].WaitForExit(delay)) _ = SendSignal(ranks[victim].Id, Kill);
+                foreach (Process rank in ranks) Assert.True(rank.WaitForExit(TimeSpan.FromMinutes(1)), "a process goes on although its peer is gone");
+                return [.. ranks.Select(rank => rank.ExitCode)];
+            }
+            finally
+            {
+                foreach (Process rank in ranks)
+                {
+                    if (!rank.HasExited) rank.Kill();
+                    rank.Dispose();
+                }
+            }
+        }
+    }
+
     [Theory]
     [InlineData(Terminate)]
     [InlineData(User1)]

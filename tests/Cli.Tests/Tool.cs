@@ -32,10 +32,13 @@ internal static class Tool
     }
 
     /// <summary>Starts the tool and leaves it running: for those who want to do something to it.</summary>
-    public static Process Begin(params string[] arguments)
+    public static Process Begin(params string[] arguments) => BeginWith([], arguments);
+
+    public static Process BeginWith((string Name, string? Value)[] environment, params string[] arguments)
     {
         ProcessStartInfo start = new("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Path.GetTempPath() };
         foreach (string argument in (string[])[Program, .. arguments]) start.ArgumentList.Add(argument);
+        foreach ((string name, string? value) in environment) start.Environment[name] = value;
         return Process.Start(start) ?? throw new InvalidOperationException("can't start the tool");
     }
 
