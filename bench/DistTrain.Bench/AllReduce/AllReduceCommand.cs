@@ -28,7 +28,7 @@ public static class AllReduceCommand
             Console.Error.WriteLine($"bench: {mistake.Message}");
             return 2;
         }
-        catch (Exception failure) when (failure is CollectiveException or DllNotFoundException or NotSupportedException or InvalidOperationException or FormatException or OutOfDeviceMemoryException
+        catch (Exception failure) when (failure is CollectiveException or ClusterEnvironmentException or DllNotFoundException or NotSupportedException or InvalidOperationException or FormatException or OutOfDeviceMemoryException
             or IOException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine($"bench: {failure.Message}");

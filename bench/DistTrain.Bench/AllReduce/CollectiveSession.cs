@@ -12,7 +12,7 @@ public sealed class CollectiveSession(RankWorld world, AllReduceOptions options,
     // Worker threads of whoever was last, and engines, spin for a moment before they sleep.
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(2);
 
-    private readonly bool _isCrowded = world.WorldSize > Environment.ProcessorCount;
+    private readonly bool _isCrowded = world.WorldSize > RankThread.MachineCoreCount;
 
     /// <summary>Measures everything, size by size.</summary>
     /// <param name="done">Called with the contenders of each size.</param>

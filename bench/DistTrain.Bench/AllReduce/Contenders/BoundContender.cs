@@ -45,7 +45,7 @@ public sealed unsafe class BoundContender : Contender
     {
         ArgumentNullException.ThrowIfNull(world);
         ArgumentNullException.ThrowIfNull(shape);
-        return world.WorldSize == 2 && Environment.ProcessorCount >= 2 && shape.Verb == CollectiveVerb.AllReduce && world.Control.Transport is "shm" or "inprocess" && bytes % (2 * sizeof(float)) == 0;
+        return world.WorldSize == 2 && RankThread.MachineCoreCount >= 2 && shape.Verb == CollectiveVerb.AllReduce && world.Control.Transport is "shm" or "inprocess" && bytes % (2 * sizeof(float)) == 0;
     }
 
     /// <inheritdoc/>

@@ -6,9 +6,12 @@ namespace DistTrain.Bench;
 /// <summary>A thread that is one rank. Where there is a core for each rank it is bound to its own, as MPI's launchers do.</summary>
 public sealed partial class RankThread
 {
-    private const int MaskWords = 16, BitsPerWord = 64;
+    private const int MaskWords = 16, BitsPerWord = 64, ProcessorsOnline = 84;
     private readonly Thread _thread;
     private ExceptionDispatchInfo? _failure;
+
+    /// <summary>Cores of this machine that are on, whichever of them a launcher bound this process to.</summary>
+    public static int MachineCoreCount { get; } = Math.Max(Environment.ProcessorCount, OperatingSystem.IsLinux() ? (int)sysconf(ProcessorsOnline) : 0);
 
     /// <summary>Starts it.</summary>
     /// <param name="rank">The rank.</param>
@@ -57,6 +60,9 @@ public sealed partial class RankThread
             return;
         }
     }
+
+    [LibraryImport("libc")]
+    private static partial nint sysconf(int name);
 
     [LibraryImport("libc")]
     private static unsafe partial int sched_getaffinity(int thread, nint bytes, ulong* mask);
