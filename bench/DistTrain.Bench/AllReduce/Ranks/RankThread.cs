@@ -49,7 +49,7 @@ public sealed partial class RankThread
         if (!OperatingSystem.IsLinux()) return;
         Span<ulong> allowed = stackalloc ulong[MaskWords], chosen = stackalloc ulong[MaskWords];
         fixed (ulong* mask = allowed)
-            if (sched_getaffinity(0, MaskWords * sizeof(ulong), mask) <= 0) return;
+            if (sched_getaffinity(0, MaskWords * sizeof(ulong), mask) != 0) return;
         int left = rank;
         for (int core = 0; core < MaskWords * BitsPerWord; core++)
         {
