@@ -68,7 +68,8 @@ public sealed class AllReduceRun(AllReduceOptions options, IReadOnlyList<string>
     private ICommunicator Join(RankPlace place, string name, CommunicatorOptions communicator) => options.Transport switch
     {
         "shm" => Communicator.SharedMemory(place.Rank, place.WorldSize, place.Address(name), place.Secret, communicator),
-        _ => throw new NotSupportedException($"--transport {options.Transport} is not built in"),
+        "mpi" => Communicator.Mpi(communicator),
+        _ => throw new NotSupportedException($"--transport {options.Transport} is not measured by this version: {name}"),
     };
 
     private int RunUnderMpirun()
