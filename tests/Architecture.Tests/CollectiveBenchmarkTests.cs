@@ -39,6 +39,32 @@ public sealed class CollectiveBenchmarkTests : IDisposable
         Assert.Equal(["own", "ring", "direct", "recursive-doubling", "tree"], rows.Where(row => Text(row, "case") == "ordinary 1024").Select(row => Text(row, "algorithm")));
     }
 
+    [Fact]
+    public void Ranks_of_mpirun_join_its_world_and_rank_0_writes_the_rows()
+    {
+        Assert.SkipUnless(HasShim, "the collectives' native library is not built here");
+        Assert.SkipUnless(HasMpirun(), "Open MPI's mpirun is not installed");
+        string json = Path.Combine(_folder, "rows.json");
+
+        (int exitCode, string output) = Repository.Run(Repository.Root, TimeSpan.FromMinutes(2), "env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+            "mpirun.openmpi", "--oversubscribe", "-n", "3", "dotnet", Program, "rows", "allreduce", "--min", "1K", "--max", "1K", "--rounds", "1", "--json", json);
+
+        Assert.True(exitCode == 0, output);
+        Assert.Equal([("registered 1024", 3, "disttrain"), ("ordinary 1024", 3, "disttrain")], Rows(json).Select(row => (Text(row, "case"), row.GetProperty("ranks").GetInt32(), Text(row, "impl"))));
+    }
+
+    [Fact]
+    public void Over_MPI_the_bench_starts_mpirun_itself_and_measures_the_ring_beside_MPIs_own()
+    {
+        Assert.SkipUnless(HasShim, "the collectives' native library is not built here");
+        Assert.SkipUnless(HasMpirun(), "Open MPI's mpirun is not installed");
+
+        JsonElement[] rows = Measured("--transport", "mpi", "--algorithm", "own,ring", "--memory", "ordinary");
+
+        Assert.Equal(["own", "ring", "own", "ring"], rows.Select(row => Text(row, "algorithm")));
+        Assert.All(rows, row => Assert.Equal("mpi", Text(row, "transport")));
+    }
+
     [Theory]
     [InlineData("reduce-scatter")]
     [InlineData("all-gather")]
@@ -138,6 +164,8 @@ public sealed class CollectiveBenchmarkTests : IDisposable
     }
 
     private static (int ExitCode, string Output) Run(params string[] arguments) => Repository.Run(Repository.Root, TimeSpan.FromMinutes(2), "dotnet", [Program, "rows", "allreduce", .. arguments]);
+
+    private static bool HasMpirun() => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "mpirun.openmpi")));
 
     private static JsonElement[] Rows(string path) => [.. JsonDocument.Parse(File.ReadAllText(path)).RootElement.EnumerateArray()];
 

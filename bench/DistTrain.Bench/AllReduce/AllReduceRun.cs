@@ -22,6 +22,9 @@ public sealed class AllReduceRun(AllReduceOptions options, IReadOnlyList<string>
         };
     }
 
+    // Whether the bench started its ranks itself, all on this machine.
+    private static bool IsOurs => Environment.GetEnvironmentVariable(RankPlace.JobVariable) is not null;
+
     private int RunThreads()
     {
         int ranks = options.RankCount ?? DefaultRankCount;
@@ -51,11 +54,13 @@ public sealed class AllReduceRun(AllReduceOptions options, IReadOnlyList<string>
 
     private int RunLaunched(RankPlace place)
     {
-        bool isOurs = Environment.GetEnvironmentVariable(RankPlace.JobVariable) is not null;
         if (options.RankCount is { } ranks && ranks != place.WorldSize) throw new UsageException($"--ranks {ranks}, but the launcher started {place.WorldSize}; leave --ranks out");
-        if (!isOurs && options.Against is { Count: > 0 })
+        if (!IsOurs && options.Against is { Count: > 0 })
             throw new UsageException("--against inside a launcher: peers are started beside ranks of one machine that the bench starts itself; leave the launcher or --against out");
-        return RunPlace(place, place.WorldSize, new PeerSet(isOurs ? options.Against ?? [] : [], []));
+        if (!IsOurs) return RunPlace(place, place.WorldSize, new PeerSet([], []));
+        // Under our own mpirun it is rank 0 that starts them.
+        using PeerSet peers = options.Transport == "mpi" && place.Rank == 0 ? StartPeers(place.WorldSize) : new PeerSet([], []);
+        return RunPlace(place, place.WorldSize, peers with { Names = options.Against ?? [] });
     }
 
     private int RunPlace(RankPlace place, int localRanks, PeerSet peers)
@@ -68,14 +73,23 @@ public sealed class AllReduceRun(AllReduceOptions options, IReadOnlyList<string>
     private ICommunicator Join(RankPlace place, string name, CommunicatorOptions communicator) => options.Transport switch
     {
         "shm" => Communicator.SharedMemory(place.Rank, place.WorldSize, place.Address(name), place.Secret, communicator),
-        "mpi" => Communicator.Mpi(communicator),
+        "mpi" when name != RankWorld.ControlName || !IsOurs => Communicator.Mpi(communicator),
+        "mpi" => Communicator.SharedMemory(place.Rank, place.WorldSize, place.Address(name), place.Secret, communicator),
         _ => throw new NotSupportedException($"--transport {options.Transport} is not measured by this version: {name}"),
     };
 
     private int RunUnderMpirun()
     {
         int ranks = options.RankCount ?? DefaultRankCount;
-        ProcessStartInfo start = new("mpirun", [.. ranks > Environment.ProcessorCount ? (string[])["--oversubscribe"] : [], "-n", $"{ranks}", .. RankProcesses.ThisProgram, "rows", AllReduceCommand.Name, .. arguments]);
+        string peers = options.FitFile is not null ? "none" : string.Join(',', (options.Against ?? [.. CollectivePeers.Installed()]).DefaultIfEmpty("none"));
+        // Not bound: rank 0 starts peers, which would inherit that; the ranks bind themselves.
+        ProcessStartInfo start = new(CollectivePeers.Mpirun ?? throw new NotSupportedException("mpirun is not installed (Debian: openmpi-bin); start the bench inside another launcher of an MPI instead"),
+        [
+            "--bind-to", "none", .. ranks > Environment.ProcessorCount ? (string[])["--oversubscribe"] : ["--use-hwthread-cpus"], "-n", $"{ranks}", "-x", RankPlace.JobVariable, "-x", JobSecret.Variable,
+            .. RankProcesses.ThisProgram, "rows", AllReduceCommand.Name, .. arguments, "--against", peers,
+        ]);
+        RankPlace job = RankPlace.Leader(ranks);
+        (start.Environment[RankPlace.JobVariable], start.Environment[JobSecret.Variable]) = (job.Job, Convert.ToHexStringLower(job.Secret));
         (start.Environment["OMPI_ALLOW_RUN_AS_ROOT"], start.Environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"]) = ("1", "1");
         using Process process = Process.Start(start) ?? throw new InvalidOperationException("can't start mpirun");
         process.WaitForExit();
@@ -84,7 +98,7 @@ public sealed class AllReduceRun(AllReduceOptions options, IReadOnlyList<string>
 
     private int RunRank(Func<string, CommunicatorOptions, ICommunicator> join, IReadOnlyList<string> peerNames, IReadOnlyList<PeerProcess> peers)
     {
-        using RankWorld world = new(options, join);
+        using RankWorld world = new(options, isApart: options.Transport == "mpi" && IsOurs, join);
         CollectiveSession session = new(world, options, peerNames, peers);
         if (world.Rank != 0)
         {

@@ -23,7 +23,8 @@ public static class CollectivePeers
         return PeerProcess.TryStart(name, Mpirun!, [.. placing, "-n", $"{ranks}", PeerCatalog.ProgramOf("openmpi")], environment, out reason);
     }
 
-    private static string? Mpirun => ((string[])["mpirun.openmpi", "mpirun"]).FirstOrDefault(program => PeerProcess.Succeeds(program, "--version"));
+    /// <summary>Open MPI's mpirun; null where it is not installed.</summary>
+    public static string? Mpirun => ((string[])["mpirun.openmpi", "mpirun"]).FirstOrDefault(program => PeerProcess.Succeeds(program, "--version"));
 
     private static string? Unavailable(string name)
     {

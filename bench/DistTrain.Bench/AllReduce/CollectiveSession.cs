@@ -19,7 +19,8 @@ public sealed class CollectiveSession(RankWorld world, AllReduceOptions options,
     public void Run(Action<long, IReadOnlyList<Contender>> done)
     {
         ArgumentNullException.ThrowIfNull(done);
-        Settle();
+        // A single round is a rehearsal: its times mean nothing, compiled or not.
+        if (options.RoundCount > 1) Settle();
         foreach (long bytes in options.Sizes.Select(size => options.Shape.RoundedBytes(size, world.WorldSize)).Distinct())
         {
             List<Contender> contenders = Contenders(bytes);
@@ -58,8 +59,8 @@ public sealed class CollectiveSession(RankWorld world, AllReduceOptions options,
         List<Contender> contenders = [];
         foreach (string memory in options.Memories)
             foreach (string algorithm in options.Algorithms)
-                contenders.Add(new CollectiveContender(world, algorithm, options.Shape, bytes, memory, _isCrowded, MostCalls) { Transport = world.Control.Transport });
-        if (options.FitFile is null && BoundContender.Applies(world, options.Shape, bytes)) contenders.Add(new BoundContender(world, bytes, MostCalls) { Transport = world.Control.Transport });
+                contenders.Add(new CollectiveContender(world, algorithm, options.Shape, bytes, memory, _isCrowded, MostCalls) { Transport = world.Transport });
+        if (options.FitFile is null && BoundContender.Applies(world, options.Shape, bytes)) contenders.Add(new BoundContender(world, bytes, MostCalls) { Transport = world.Transport });
         foreach (string name in peerNames)
             contenders.Add(new PeerContender(name, peers.FirstOrDefault(peer => peer.Name == name), options.Shape, bytes, Console.Error) { Transport = CollectivePeers.TransportOf(name) });
         return contenders;

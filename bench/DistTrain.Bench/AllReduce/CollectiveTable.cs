@@ -18,7 +18,7 @@ public sealed class CollectiveTable(AllReduceOptions options, RankWorld world, T
     {
         ArgumentNullException.ThrowIfNull(peers);
         output.WriteLine($"{options.Shape.Name}, f32{(options.Shape.Verb is Collectives.CollectiveVerb.AllReduce or Collectives.CollectiveVerb.Reduce or Collectives.CollectiveVerb.ReduceScatter ? ", sum" : "")}, " +
-            $"{world.WorldSize} ranks over {world.Control.Transport} on {RankThread.MachineCoreCount} cores; {world.Device.Description}");
+            $"{world.WorldSize} ranks over {world.Transport} on {RankThread.MachineCoreCount} cores; {world.Device.Description}");
         foreach (PeerProcess peer in peers) output.WriteLine($"{peer.Name}: {peer.Description}");
         output.WriteLine($"algorithm bandwidth = bytes / time;  {options.Shape.Formula}, n = {world.WorldSize}");
         output.WriteLine("time: slowest rank, median over rounds;  ours / it: how many times as fast as it ours is, median over rounds (of the bound: our share of it)");

@@ -8,6 +8,7 @@ namespace DistTrain.Bench;
 public sealed class PeerProcess : IDisposable
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(120);
+    private static readonly string[] s_engines = ["OMPI_", "PMIX_", "PRTE_", "PMI_"];
     private readonly Process _process;
 
     private PeerProcess(string name, Process process)
@@ -26,6 +27,8 @@ public sealed class PeerProcess : IDisposable
     public static PeerProcess? TryStart(string name, string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string> environment, out string? reason)
     {
         ProcessStartInfo start = new(program, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        // A peer that is a job of its own must not take itself for a part of the one that this process belongs to.
+        foreach (string key in start.Environment.Keys.Where(key => s_engines.Any(engine => key.StartsWith(engine, StringComparison.Ordinal))).ToArray()) start.Environment.Remove(key);
         foreach ((string key, string value) in environment) start.Environment[key] = value;
         try
         {

@@ -32,8 +32,8 @@ public sealed unsafe class BoundContender : Contender
         long room = (bytes + PageBytes - 1) / PageBytes * PageBytes;
         _memory = world.Control.Allocate(world.Device, room + PageBytes);
         _data = _memory.Tensor(new Shape(checked((int)_elements)));
-        nint first = world.Control.Transport == "inprocess" ? FirstOfProcess() : _memory.Pointer - (world.Rank * (nint)_memory.ByteCount);
-        nint second = world.Control.Transport == "inprocess" ? (nint)world.Agree(world.Rank == 1 ? _memory.Pointer : 0, ReduceOp.Max) : first + (nint)_memory.ByteCount;
+        nint first = world.Transport == "inprocess" ? FirstOfProcess() : _memory.Pointer - (world.Rank * (nint)_memory.ByteCount);
+        nint second = world.Transport == "inprocess" ? (nint)world.Agree(world.Rank == 1 ? _memory.Pointer : 0, ReduceOp.Max) : first + (nint)_memory.ByteCount;
         _buffers[0] = (float*)first;
         _buffers[1] = (float*)second;
         _flags = (long*)(first + (nint)room);
@@ -45,7 +45,7 @@ public sealed unsafe class BoundContender : Contender
     {
         ArgumentNullException.ThrowIfNull(world);
         ArgumentNullException.ThrowIfNull(shape);
-        return world.WorldSize == 2 && RankThread.MachineCoreCount >= 2 && shape.Verb == CollectiveVerb.AllReduce && world.Control.Transport is "shm" or "inprocess" && bytes % (2 * sizeof(float)) == 0;
+        return world.WorldSize == 2 && RankThread.MachineCoreCount >= 2 && shape.Verb == CollectiveVerb.AllReduce && world.Transport is "shm" or "inprocess" && bytes % (2 * sizeof(float)) == 0;
     }
 
     /// <inheritdoc/>

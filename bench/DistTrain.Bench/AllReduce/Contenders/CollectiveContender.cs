@@ -31,6 +31,8 @@ public sealed class CollectiveContender : Contender
     /// <inheritdoc/>
     public override double? Take(int calls, int warmCalls)
     {
+        // Asleep until all are there: rank 0 may have a peer's turn to wait for, and engines wait awake.
+        if (_communicator != _world.Control) _world.Control.Barrier(_world.Stream);
         for (int call = -warmCalls; call < calls; call++)
         {
             _buffers.Write(call);

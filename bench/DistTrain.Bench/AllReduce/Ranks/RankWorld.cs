@@ -6,18 +6,22 @@ namespace DistTrain.Bench;
 /// <summary>One rank's communicators: one for each algorithm, as an algorithm is an option of a communicator, and one to agree on times with.</summary>
 public sealed class RankWorld : IDisposable
 {
-    private const string ControlName = "control";
+    /// <summary>The name of the communicator to agree by.</summary>
+    public const string ControlName = "control";
+
     private readonly Dictionary<string, ICommunicator> _communicators = [];
     private readonly Tensor _number;
 
     /// <summary>Joins; collective.</summary>
     /// <param name="options">Transport and algorithms.</param>
+    /// <param name="isApart">Whether the communicator to agree by is not the measured transport's: where a rank that waits must sleep, as peers have their turn then.</param>
     /// <param name="join">Makes a communicator by its name and options.</param>
     /// <exception cref="CollectiveException">Ranks are missing.</exception>
-    public RankWorld(AllReduceOptions options, Func<string, CommunicatorOptions, ICommunicator> join)
+    public RankWorld(AllReduceOptions options, bool isApart, Func<string, CommunicatorOptions, ICommunicator> join)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(join);
+        Transport = options.Transport;
         Device = new CpuDevice("cpu", InstructionSets.Chosen(), 1);
         Stream = Device.DefaultStream;
         AlgorithmChooser? chooser = options.CostsFile is { } file ? AlgorithmChooser.Load(file) : null;
@@ -25,7 +29,7 @@ public sealed class RankWorld : IDisposable
         Control = join(ControlName, plain);
         _communicators[ControlName] = Control;
         foreach (string name in options.Algorithms)
-            _communicators[name] = name == AlgorithmNames.Own ? Control : join(name, name == AlgorithmNames.Auto ? plain with { Chooser = chooser } : plain with { Algorithm = AlgorithmNames.Parse(name) });
+            _communicators[name] = name == AlgorithmNames.Own && !isApart ? Control : join(name, name == AlgorithmNames.Auto ? plain with { Chooser = chooser } : plain with { Algorithm = AlgorithmNames.Parse(name) });
         _number = Tensor.Zeros(Stream, new Shape(1), DType.F64);
     }
 
@@ -34,6 +38,9 @@ public sealed class RankWorld : IDisposable
 
     /// <summary>Its stream.</summary>
     public ExecutionStream Stream { get; }
+
+    /// <summary>What carries the bytes that are measured.</summary>
+    public string Transport { get; }
 
     /// <summary>For what is not measured.</summary>
     public ICommunicator Control { get; }
