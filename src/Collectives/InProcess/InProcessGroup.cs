@@ -15,8 +15,7 @@ internal sealed class InProcessGroup
     private readonly object _gate = new();
     private readonly bool _yields;
     private Func<CollectiveException>? _failure;
-    private int _arrived, _sleepers, _left;
-    private long _phase;
+    private int _sleepers, _left;
 
     internal InProcessGroup(int worldSize)
     {
@@ -29,20 +28,14 @@ internal sealed class InProcessGroup
     /// <summary>Why the group is dead, a new exception for each who asks; null while it lives.</summary>
     internal CollectiveException? Failure => Volatile.Read(ref _failure)?.Invoke();
 
-    /// <summary>Waits for all ranks; what each wrote before is seen by all afterwards.</summary>
+    /// <summary>Waits for all ranks; what each wrote before is seen by all afterwards. Each rank counts its own arrivals and reads the others': no line of memory is written by two.</summary>
     internal void Barrier(InProcessRank own)
     {
-        long phase = Volatile.Read(ref _phase);
         ThrowIfDead();
-        Volatile.Write(ref own.Arrivals, own.Arrivals + 1);
-        if (Interlocked.Increment(ref _arrived) < Ranks.Length)
-        {
-            Wait(own, new PhasePassed(this, phase));
-            return;
-        }
-        _arrived = 0;
-        Interlocked.Increment(ref _phase);
+        long phase = own.Arrivals + 1;
+        own.Arrivals = phase;
         Wake();
+        Wait(own, new AllArrived(Ranks, phase));
     }
 
     /// <summary>Waits for anything that another rank brings about and tells of by <see cref="Wake"/>.</summary>
@@ -145,11 +138,19 @@ internal sealed class InProcessGroup
 
     private static string Describe(InProcessRank rank) => rank.LastCall.Verb == CollectiveVerb.None ? "no call yet" : $"last call {rank.LastCall}";
 
-    private readonly struct PhasePassed(InProcessGroup group, long phase) : IInProcessCondition
+    private readonly struct AllArrived(InProcessRank[] ranks, long phase) : IInProcessCondition
     {
-        public bool IsMet => Volatile.Read(ref group._phase) != phase;
+        public bool IsMet
+        {
+            get
+            {
+                foreach (InProcessRank rank in ranks)
+                    if (rank.Arrivals < phase) return false;
+                return true;
+            }
+        }
 
-        public bool NeedsMoreOf(InProcessRank rank) => Volatile.Read(ref rank.Arrivals) <= phase;
+        public bool NeedsMoreOf(InProcessRank rank) => rank.Arrivals < phase;
     }
 }
 

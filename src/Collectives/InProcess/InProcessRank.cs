@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using System.Runtime.InteropServices;
 using DistTrain.Kernels;
 
 namespace DistTrain.Collectives;
@@ -7,12 +7,20 @@ namespace DistTrain.Collectives;
 internal sealed class InProcessRank
 {
     private const int RecordCount = 256;
+
+    // Start and duration in milliseconds: what one looks for are stalls, and a finer clock costs more than a small collective.
     private readonly (CollectiveCall Call, FlightState State, long Start, long Duration)[] _records = new (CollectiveCall, FlightState, long, long)[RecordCount];
     private readonly HostCall[] _calls = new HostCall[2];
     private long _recorded, _timeoutTicks = TimeSpan.FromMinutes(10).Ticks;
 
-    /// <summary>Barriers entered, since the group began: one a phase.</summary>
-    internal long Arrivals;
+    private PaddedCount _arrivals;
+
+    /// <summary>Barriers entered since the group began. Written by the rank itself, read by all.</summary>
+    internal long Arrivals
+    {
+        get => Volatile.Read(ref _arrivals.Value);
+        set => Volatile.Write(ref _arrivals.Value, value);
+    }
 
     /// <summary>Whether it disposed its communicator.</summary>
     internal bool HasLeft;
@@ -64,21 +72,29 @@ internal sealed class InProcessRank
     {
         ref (CollectiveCall Call, FlightState State, long Start, long Duration) record = ref _records[(_recorded - 1) % RecordCount];
         record.State = succeeded ? FlightState.Done : FlightState.Failed;
-        record.Duration = Stopwatch.GetTimestamp() - record.Start;
+        record.Duration = Environment.TickCount64 - record.Start;
     }
 
     /// <summary>From any thread; a record that is being written may come out mixed.</summary>
     internal FlightRecord[] Records()
     {
-        long end = Interlocked.Read(ref _recorded), now = Stopwatch.GetTimestamp();
+        long end = Volatile.Read(ref _recorded), now = Environment.TickCount64;
         return [.. Enumerable.Range(0, (int)Math.Min(end, RecordCount)).Select(i => _records[(end - Math.Min(end, RecordCount) + i) % RecordCount])
-            .Select(r => new FlightRecord(r.Call, r.State, Stopwatch.GetElapsedTime(r.Start, now), Stopwatch.GetElapsedTime(0, r.Duration)))];
+            .Select(r => new FlightRecord(r.Call, r.State, TimeSpan.FromMilliseconds(now - r.Start), TimeSpan.FromMilliseconds(r.Duration)))];
     }
 
     private void Record(CollectiveCall call)
     {
         LastCall = call;
-        _records[_recorded % RecordCount] = (call, FlightState.Entered, Stopwatch.GetTimestamp(), 0);
-        Interlocked.Increment(ref _recorded);
+        _records[_recorded % RecordCount] = (call, FlightState.Entered, Environment.TickCount64, 0);
+        Volatile.Write(ref _recorded, _recorded + 1);
+    }
+
+    // Alone in its lines of memory: others poll it.
+    [StructLayout(LayoutKind.Explicit, Size = 192)]
+    private struct PaddedCount
+    {
+        [FieldOffset(64)]
+        public long Value;
     }
 }

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using DistTrain.Kernels;
 
 namespace DistTrain.Collectives;
@@ -71,12 +72,24 @@ internal static unsafe class HostReduction
         }
     }
 
-    // Two replicas are the usual case: four vectors at a time, both copies stored.
+    // Two replicas are the usual case: several vectors at a time, both copies stored.
     private static long RunPair<T, TOperator>(ReadOnlySpan<nint> destinations, ReadOnlySpan<nint> sources, long count) where T : unmanaged where TOperator : struct, IReduceOperator<T>
     {
         T* left = (T*)sources[0], right = (T*)sources[1], first = (T*)destinations[0], second = (T*)destinations[^1];
         bool hasSecond = destinations.Length > 1;
         long i = 0;
+        if (Vector512.IsHardwareAccelerated)
+        {
+            for (int width = Vector512<T>.Count; i + (2 * width) <= count; i += 2 * width)
+            {
+                Vector512<T> a = TOperator.Apply(Vector512.Load(left + i), Vector512.Load(right + i)), b = TOperator.Apply(Vector512.Load(left + i + width), Vector512.Load(right + i + width));
+                a.Store(first + i);
+                b.Store(first + i + width);
+                if (!hasSecond) continue;
+                a.Store(second + i);
+                b.Store(second + i + width);
+            }
+        }
         for (int width = Vector<T>.Count; i + (4 * width) <= count; i += 4 * width)
         {
             Vector<T> a = TOperator.Apply(Load(left + i), Load(right + i)), b = TOperator.Apply(Load(left + i + width), Load(right + i + width));
