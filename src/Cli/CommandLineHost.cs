@@ -12,7 +12,8 @@ internal static class CommandLineHost
     public static int Run(string[] args)
     {
         using Interruption interruption = new();
-        RootCommand root = Compose(interruption);
+        (args, string[]? launched) = args is ["launch", ..] ? LaunchCommand.Split(args) : (args, null);
+        RootCommand root = Compose(interruption, launched);
         bool isBench = args is ["bench", not ("--help" or "-h" or "-?"), ..];
         ParseResult parsed = root.Parse(args.Length == 0 ? ["train", "--device", "auto"] : isBench ? ["bench"] : args);
         if (parsed.Errors.Count > 0) return ReportUsage(parsed);
@@ -28,7 +29,7 @@ internal static class CommandLineHost
         }
     }
 
-    private static RootCommand Compose(Interruption interruption)
+    private static RootCommand Compose(Interruption interruption, IReadOnlyList<string>? launched)
     {
         RootCommand root = new("Distributed training and distillation for .NET. Without arguments: trains a ConvNet on the embedded Fashion-MNIST slice.");
         root.Add(TrainCommand.Create(interruption));
@@ -38,6 +39,7 @@ internal static class CommandLineHost
         root.Add(DevicesCommand.Create());
         root.Add(DoctorCommand.Create());
         root.Add(BenchCommand.Create());
+        root.Add(LaunchCommand.Create(launched));
         return root;
     }
 
@@ -73,6 +75,7 @@ internal static class CommandLineHost
         if (parsed.UnmatchedTokens.Count == 0)
             foreach (ParseError error in parsed.Errors) Console.Error.WriteLine($"disttrain: {error.Message}");
         string path = command is RootCommand ? "disttrain" : $"disttrain {command.Name}";
+        if (command.Name == "launch") Console.Error.WriteLine("The program to launch goes behind --, as in: disttrain launch --nproc-per-node 2 -- program arguments");
         Console.Error.WriteLine($"See: {path} --help");
         return ExitCode.Usage;
     }

@@ -1,0 +1,108 @@
+using System.CommandLine;
+using System.Globalization;
+
+namespace DistTrain.Cli;
+
+/// <summary>The options of <c>disttrain launch</c>. Those that torchrun takes from PET_* variables, which Kubeflow sets, are taken from them here too where they are not given.</summary>
+internal sealed class LaunchArguments
+{
+    private const int MostProcesses = 4096, MostNodes = 256, MostRestarts = 1_000_000, DefaultPort = 29500;
+
+    private readonly Option<string?> _processes = new("--nproc-per-node") { Description = "ranks on this machine (1)" };
+    private readonly Option<string?> _nodes = new("--nnodes") { Description = "machines, or MIN:MAX for a group that goes on with those who are there (1)" };
+    private readonly Option<string?> _nodeRank = new("--node-rank") { Description = "which machine this is; 0 hosts the meeting place (default: the one with the master's address)" };
+    private readonly Option<string?> _address = new("--master-addr") { Description = "host where machines and ranks meet (127.0.0.1)" };
+    private readonly Option<string?> _port = new("--master-port") { Description = $"its port (one machine: any that is free; several: {DefaultPort})" };
+    private readonly Option<string?> _restarts = new("--max-restarts") { Description = "how often all ranks are started again after one has failed (0)" };
+    private readonly Option<string?> _logs = new("--log-dir") { Description = "folder for each rank's outputs: RUN/RESTART/rank-R.stdout.log" };
+    private readonly Option<string?> _runId = new("--run-id") { Description = "the job's name (one machine: a new one)" };
+    private readonly Option<string?> _monitor = new("--monitor-interval") { Description = "seconds between looks at the group (0.1)" };
+    private readonly Option<string?> _grace = new("--grace") { Description = "seconds from SIGTERM to SIGKILL (30)" };
+    private readonly Option<string> _cores = new("--cores") { Description = "share: each rank is bound to its part of the cores, if there are enough; all: none is bound", DefaultValueFactory = _ => "share" };
+
+    /// <summary>Lets several nodes run without NCCL: for tests, and for programs that do not communicate or bring their own means.</summary>
+    public Option<bool> AllowCpuNodes { get; } = new("--allow-cpu-nodes") { Hidden = true };
+
+    public IEnumerable<Option> All => [_processes, _nodes, _nodeRank, _address, _port, _restarts, _logs, _runId, _monitor, _grace, _cores, AllowCpuNodes];
+
+    public LaunchOptions Read(ParseResult parsed, IReadOnlyList<string>? program)
+    {
+        if (program is null or []) throw new UsageException("launch: expected the program behind --, as in: disttrain launch --nproc-per-node 2 -- program arguments");
+        CheckProgram(program[0]);
+        string cores = parsed.GetValue(_cores)!;
+        Choice.Check("--cores", cores, ["share", "all"]);
+        (int least, int most) = Nodes(Text(parsed, _nodes, "PET_NNODES"));
+        string? address = Text(parsed, _address, "PET_MASTER_ADDR");
+        if (most > 1 && address is null) throw new UsageException("--nnodes: expected --master-addr with the host that all machines can reach");
+        return new LaunchOptions
+        {
+            Command = program,
+            ProcessesPerNode = Number(parsed, _processes, "PET_NPROC_PER_NODE", 1, 1, MostProcesses),
+            MinNodes = least,
+            MaxNodes = most,
+            NodeRank = Text(parsed, _nodeRank, "PET_NODE_RANK") is null ? null : Number(parsed, _nodeRank, "PET_NODE_RANK", 0, 0, most - 1),
+            MasterAddress = address ?? "127.0.0.1",
+            MasterPort = Number(parsed, _port, "PET_MASTER_PORT", most > 1 ? DefaultPort : 0, 1, 65535),
+            MaxRestarts = Number(parsed, _restarts, "PET_MAX_RESTARTS", 0, 0, MostRestarts),
+            LogFolder = Text(parsed, _logs, "PET_LOG_DIR") is { } folder ? Path.GetFullPath(folder) : null,
+            RunId = RunId(Text(parsed, _runId, "PET_RDZV_ID"), most),
+            MonitorInterval = Seconds(parsed, _monitor, "PET_MONITOR_INTERVAL", 0.1, 0.01, 60),
+            Grace = Seconds(parsed, _grace, null, 30, 0, 86400),
+            IsBound = cores == "share",
+        };
+    }
+
+    private static string? Text(ParseResult parsed, Option<string?> option, string? variable) =>
+        parsed.GetValue(option) ?? (variable is not null && Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value ? value : null);
+
+    private static int Number(ParseResult parsed, Option<string?> option, string variable, int otherwise, int least, int most)
+    {
+        if (Text(parsed, option, variable) is not { } text) return otherwise;
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most
+            ? number
+            : throw new UsageException($"{Origin(parsed, option, variable)} {text}: expected a whole number from {least} to {most}");
+    }
+
+    private static TimeSpan Seconds(ParseResult parsed, Option<string?> option, string? variable, double otherwise, double least, double most)
+    {
+        if (Text(parsed, option, variable) is not { } text) return TimeSpan.FromSeconds(otherwise);
+        return double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number) && number >= least && number <= most
+            ? TimeSpan.FromSeconds(number)
+            : throw new UsageException($"{Origin(parsed, option, variable)} {text}: expected seconds from {least} to {most}");
+    }
+
+    private static string Origin(ParseResult parsed, Option<string?> option, string? variable) => parsed.GetValue(option) is null ? $"environment variable {variable}" : option.Name;
+
+    private static (int Least, int Most) Nodes(string? text)
+    {
+        if (text is null) return (1, 1);
+        string[] ends = text.Split(':');
+        return ends.Length <= 2 && int.TryParse(ends[0], NumberStyles.None, CultureInfo.InvariantCulture, out int least) && int.TryParse(ends[^1], NumberStyles.None, CultureInfo.InvariantCulture, out int most)
+            && least >= 1 && least <= most && most <= MostNodes
+            ? (least, most)
+            : throw new UsageException($"--nnodes {text}: expected a number from 1 to {MostNodes}, or MIN:MAX");
+    }
+
+    private static string RunId(string? text, int nodes)
+    {
+        if (text is null) return nodes > 1 ? "disttrain" : $"{DateTime.UtcNow:yyyyMMdd-HHmmss}-{Environment.ProcessId}";
+        // It becomes a folder and a part of messages.
+        return text.Length is >= 1 and <= 64 && text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '-' or '_' or '.') && text.Trim('.').Length > 0
+            ? text
+            : throw new UsageException($"--run-id {text}: expected up to 64 letters, digits, '-', '_' or '.'");
+    }
+
+    /// <summary>Looks for the program as the shell will: a message now is better than one from each rank.</summary>
+    private static void CheckProgram(string program)
+    {
+        if (program.Length == 0) throw new UsageException("launch: the program behind -- has no name");
+        IEnumerable<string> places = program.Contains('/', StringComparison.Ordinal) ? [Path.GetFullPath(program)]
+            : (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries).Select(folder => Path.Combine(folder, program));
+        if (places.Any(place => File.Exists(place) && IsExecutable(place))) return;
+        string hint = program.EndsWith(".dll", StringComparison.Ordinal) ? $"; start it with: -- dotnet {program}" : "";
+        throw new UsageException($"launch: {program} is no program {(program.Contains('/', StringComparison.Ordinal) ? "that can be executed" : "in PATH")}{hint}");
+    }
+
+    private static bool IsExecutable(string path) =>
+        OperatingSystem.IsWindows() || (File.GetUnixFileMode(path) & (UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute)) != 0;
+}

@@ -1,0 +1,16 @@
+namespace DistTrain.Cli;
+
+/// <summary>The log files of ranks: <c>FOLDER/RUN/GENERATION/rank-R.stdout.log</c> and <c>.stderr.log</c>, their bytes as they were written. A restart writes new ones.</summary>
+internal static class RankLog
+{
+    public static string PathOf(LaunchOptions options, RankPlacement placement, int rank, string kind) =>
+        Path.Combine(options.LogFolder!, options.RunId, $"{placement.Generation}", $"rank-{rank}.{kind}.log");
+
+    public static FileStream? Create(LaunchOptions options, RankPlacement placement, int rank, string kind)
+    {
+        if (options.LogFolder is null) return null;
+        string path = PathOf(options, placement, rank, kind);
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 1 << 16);
+    }
+}
