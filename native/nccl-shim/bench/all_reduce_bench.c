@@ -23,10 +23,10 @@
 #include "disttrain_shim.h"
 
 enum { LARGEST = 64 << 20, BATCHES_MAX = 101 };
-enum { BOUND, REGISTERED, ORDINARY, RING, RING_REGISTERED, MPI_FORM, FORMS };
-static const char *form_names[FORMS] = {"bound", "registered", "ordinary", "ring", "ring/reg", "mpi"};
+enum { BOUND, REGISTERED, ORDINARY, RING, RING_REGISTERED, MPI_FORM, OVER_MPI, RING_OVER_MPI, FORMS };
+static const char *form_names[FORMS] = {"bound", "registered", "ordinary", "ring", "ring/reg", "mpi", "dt-over-mpi", "rings-over-mpi"};
 
-static dt_comm *comm;
+static dt_comm *comm, *over_mpi;
 static int rank, world;
 static float *registered, *ordinary, *mpi_buffer;
 
@@ -83,20 +83,19 @@ static void prepare_bound(void) {
 }
 
 /* ---- The ring, in segments ---- */
-static void ring(float *data, long elements) {
-    enum { SEGMENT = 32768 };
+static void ring(dt_comm *by, long segment, float *data, long elements) {
     int next = (rank + 1) % world, before = (rank + world - 1) % world;
     long share = (elements + world - 1) / world;
     for (int step = 0; step < 2 * (world - 1); step++) {
         long out = (rank - step + 2 * world) % world, in = (out + world - 1) % world;
-        for (long at = 0; at < share; at += SEGMENT) {
+        for (long at = 0; at < share; at += segment) {
             long from = out * share + at, to = in * share + at;
-            long sends = share - at < SEGMENT ? share - at : SEGMENT, receives = sends;
+            long sends = share - at < segment ? share - at : segment, receives = sends;
             if (from + sends > elements) sends = elements > from ? elements - from : 0;
             if (to + receives > elements) receives = elements > to ? elements - to : 0;
             dt_transfer both[2] = {{DT_VERB_SEND, next, DT_F32, 0, data + from, sends},
                                    {step < world - 1 ? DT_VERB_RECV_REDUCE : DT_VERB_RECV, before, DT_F32, DT_SUM, data + to, receives}};
-            must(dt_exchange(comm, both, 2));
+            must(dt_exchange(by, both, 2));
         }
     }
 }
@@ -106,7 +105,9 @@ static float *buffer_of(int form) {
     case BOUND: return mapped[rank & 1];
     case REGISTERED:
     case RING_REGISTERED: return registered;
-    case MPI_FORM: return mpi_buffer;
+    case MPI_FORM:
+    case OVER_MPI:
+    case RING_OVER_MPI: return mpi_buffer;
     default: return ordinary;
     }
 }
@@ -116,8 +117,10 @@ static void call(int form, long elements) {
     switch (form) {
     case BOUND: bound(elements); break;
     case RING:
-    case RING_REGISTERED: ring(data, elements); break;
+    case RING_REGISTERED: ring(comm, 32768, data, elements); break;
 #ifdef WITH_MPI
+    case OVER_MPI: must(dt_all_reduce(over_mpi, data, data, elements, DT_F32, DT_SUM)); break;
+    case RING_OVER_MPI: ring(over_mpi, LARGEST, data, elements); break; /* the transport cuts into segments itself */
     case MPI_FORM: MPI_Allreduce(MPI_IN_PLACE, data, (int)elements, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD); break;
 #endif
     default: must(dt_all_reduce(comm, data, data, elements, DT_F32, DT_SUM)); break;
@@ -147,7 +150,7 @@ static double batch(int form, long elements, int repeats) {
         if (form == BOUND)
             flag_barrier();
 #ifdef WITH_MPI
-        else if (form == MPI_FORM)
+        else if (form >= MPI_FORM)
             MPI_Barrier(MPI_COMM_WORLD);
 #endif
         else
@@ -174,6 +177,14 @@ static double median_ratio(double *above, double *below, int count) {
     return median(ratios, count);
 }
 
+/* FORMS: names between commas, whole. */
+static bool chosen(int form) {
+    char list[512], name[64];
+    snprintf(list, sizeof list, ",%s,", getenv("FORMS"));
+    snprintf(name, sizeof name, ",%s,", form_names[form]);
+    return strstr(list, name) != NULL;
+}
+
 static void measure(long bytes, int batches, const bool *enabled) {
     static double times[FORMS][BATCHES_MAX];
     long elements = bytes / 4;
@@ -192,12 +203,14 @@ static void measure(long bytes, int batches, const bool *enabled) {
             printf("| %s %9.2f us %6.2f GB/s ", form_names[form], t * 1e6, 2.0 * (world - 1) / world * (double)bytes / t / 1e9);
         }
     printf("|");
-    if (enabled[BOUND]) printf(" share of the bound: reg %.2f ord %.2f", median_ratio(times[BOUND], times[REGISTERED], batches),
+    if (enabled[BOUND] && enabled[REGISTERED] && enabled[ORDINARY]) printf(" share of the bound: reg %.2f ord %.2f", median_ratio(times[BOUND], times[REGISTERED], batches),
                                median_ratio(times[BOUND], times[ORDINARY], batches));
-    if (enabled[MPI_FORM]) printf(" x MPI: reg %.2f ord %.2f", median_ratio(times[MPI_FORM], times[REGISTERED], batches),
+    if (enabled[MPI_FORM] && enabled[REGISTERED] && enabled[ORDINARY]) printf(" x MPI: reg %.2f ord %.2f", median_ratio(times[MPI_FORM], times[REGISTERED], batches),
                                   median_ratio(times[MPI_FORM], times[ORDINARY], batches));
-    if (enabled[RING]) printf(" ring/ord %.2f", median_ratio(times[RING], times[ORDINARY], batches));
-    if (enabled[RING_REGISTERED]) printf(" ring/reg %.2f", median_ratio(times[RING_REGISTERED], times[REGISTERED], batches));
+    if (enabled[OVER_MPI] && enabled[MPI_FORM]) printf(" dt over MPI %.2f", median_ratio(times[MPI_FORM], times[OVER_MPI], batches));
+    if (enabled[RING_OVER_MPI] && enabled[MPI_FORM]) printf(" ring over MPI %.2f", median_ratio(times[MPI_FORM], times[RING_OVER_MPI], batches));
+    if (enabled[RING] && enabled[ORDINARY]) printf(" ring/ord %.2f", median_ratio(times[RING], times[ORDINARY], batches));
+    if (enabled[RING_REGISTERED] && enabled[REGISTERED]) printf(" ring/reg %.2f", median_ratio(times[RING_REGISTERED], times[REGISTERED], batches));
     printf("\n");
     fflush(stdout);
 }
@@ -215,6 +228,10 @@ static void run(const char *address, int batches, long first, long last, bool wi
     dt_options options = {.struct_bytes = sizeof options, .transport = DT_TRANSPORT_SHM, .rank = rank, .world_size = world, .timeout_ms = 60000,
                           .address = address, .secret = "bench", .secret_bytes = 5, .segment_bytes = segment ? atol(segment) : 0};
     if (dt_comm_init(&options, &comm, error, sizeof error) != DT_OK) fprintf(stderr, "rank %d: %s\n", rank, error), exit(1);
+    if (with_mpi) {
+        dt_options mpi = {.struct_bytes = sizeof mpi, .transport = DT_TRANSPORT_MPI, .rank = -1, .timeout_ms = 60000, .segment_bytes = options.segment_bytes};
+        if (dt_comm_init(&mpi, &over_mpi, error, sizeof error) != DT_OK) fprintf(stderr, "rank %d: %s\n", rank, error), exit(1);
+    }
     void *memory;
     must(dt_alloc(comm, LARGEST, getenv("HUGE") ? DT_HUGE_PAGES : 0, &memory));
     registered = memory;
@@ -225,11 +242,12 @@ static void run(const char *address, int batches, long first, long last, bool wi
     if (world == 2) prepare_bound();
     for (long bytes = first; bytes <= last; bytes *= 4) {
         bool enabled[FORMS] = {[BOUND] = world == 2, [REGISTERED] = true, [ORDINARY] = true, [RING] = bytes >= 1 << 18,
-                               [RING_REGISTERED] = bytes >= 1 << 18, [MPI_FORM] = with_mpi};
-        for (int form = 0; form < FORMS; form++) enabled[form] = enabled[form] && (!getenv("FORMS") || strstr(getenv("FORMS"), form_names[form]));
+                               [RING_REGISTERED] = bytes >= 1 << 18, [MPI_FORM] = with_mpi, [OVER_MPI] = with_mpi, [RING_OVER_MPI] = with_mpi};
+        for (int form = 0; form < FORMS; form++) enabled[form] = enabled[form] && (!getenv("FORMS") || chosen(form));
         measure(bytes, batches, enabled);
     }
     must(dt_comm_destroy(comm));
+    must(dt_comm_destroy(over_mpi));
     free(ordinary);
     free(mpi_buffer);
 }
@@ -242,7 +260,8 @@ int main(int argc, char **argv) {
     if (world < 2 || batches < 1 || batches > BATCHES_MAX || last > LARGEST) return 2;
 #ifdef WITH_MPI
     int id = getpid();
-    MPI_Init(&argc, &argv);
+    int level;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &world);
     MPI_Bcast(&id, 1, MPI_INT, 0, MPI_COMM_WORLD);

@@ -205,6 +205,48 @@ static void semantics(void) {
     }
 }
 
+/* One rank does not join a second communicator: the others' wait ends. */
+static void absent_at_init(void) {
+    char error[1024];
+    dt_comm *second;
+    join(0, 20000);
+    dt_options options = {.struct_bytes = sizeof options, .transport = DT_TRANSPORT_MPI, .rank = -1, .timeout_ms = 700};
+    if (rank == 0) {
+        while (dt_status_now(comm) == DT_OK) usleep(10000);
+        EXPECT(comm, dt_status_now(comm), DT_ABORTED);
+        return;
+    }
+    dt_status status = dt_comm_init(&options, &second, error, sizeof error);
+    CHECK(status == DT_TIMEOUT && !second && strstr(error, "ranks have called dt_comm_init within 700 ms"), "%d: %s", status, error);
+    dt_abort(comm, "so that nobody waits in MPI_Finalize");
+}
+
+/* More bytes than MPI's int can say, in every verb that passes data as it is. Takes 2.4 GB a rank. */
+static void huge(void) {
+    enum { HALF = 300 * 1000 * 1000 };
+    int64_t count = 2ll * HALF;
+    int32_t *data = malloc((size_t)count * 4);
+    join(0, 50000);
+    CHECK(data && world == 2, "2.4 GB of memory, 2 ranks");
+    for (int64_t i = 0; i < count; i++) data[i] = (int32_t)i * (rank + 1);
+    EXPECT(comm, dt_all_reduce(comm, data, data, count, DT_I32, DT_SUM), DT_OK);
+    for (int64_t i = 0; i < count; i++) CHECK(data[i] == (int32_t)(3u * (uint32_t)i), "sum at %lld is %d", (long long)i, data[i]);
+    for (int64_t i = 0; i < count; i++) data[i] = (int32_t)i + rank;
+    EXPECT(comm, dt_broadcast(comm, data, data, count, DT_I32, 1), DT_OK);
+    for (int64_t i = 0; i < count; i++) CHECK(data[i] == (int32_t)i + 1, "broadcast at %lld is %d", (long long)i, data[i]);
+    for (int64_t i = 0; i < count; i++) data[i] = i / HALF == rank ? rank + 5 : -1;
+    EXPECT(comm, dt_all_gather(comm, data + (int64_t)rank * HALF, data, HALF, DT_I32), DT_OK);
+    for (int64_t i = 0; i < count; i++) CHECK(data[i] == i / HALF + 5, "gathered at %lld is %d", (long long)i, data[i]);
+    if (rank == 0) {
+        EXPECT(comm, dt_send(comm, data, count, DT_I32, 1), DT_OK);
+    } else {
+        memset(data, 0, (size_t)count * 4);
+        EXPECT(comm, dt_recv(comm, data, count, DT_I32, 0), DT_OK);
+        for (int64_t i = 0; i < count; i++) CHECK(data[i] == i / HALF + 5, "received at %lld is %d", (long long)i, data[i]);
+    }
+    free(data);
+}
+
 /* Not started by a launcher: a text that says how to start. */
 static void alone(void) {
     char error[1024];
@@ -224,7 +266,7 @@ int main(int argc, char **argv) {
         void (*run)(void);
     } scenarios[] = {{"timeout", timeout}, {"silent_partner", silent_partner}, {"aborted", aborted}, {"checked_mismatch", checked_mismatch},
                      {"reductions_differ", reductions_differ}, {"more", more}, {"fewer", fewer}, {"other_type", other_type}, {"leaver", leaver},
-                     {"arguments", arguments}, {"semantics", semantics}, {"alone", alone}};
+                     {"arguments", arguments}, {"semantics", semantics}, {"absent_at_init", absent_at_init}, {"huge", huge}, {"alone", alone}};
     alarm(60);
     for (size_t i = 0; argc > 1 && i < sizeof scenarios / sizeof *scenarios; i++) {
         if (strcmp(scenarios[i].name, argv[1]) != 0) continue;

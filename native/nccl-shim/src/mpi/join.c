@@ -130,6 +130,27 @@ dt_status mpi_make(const dt_options *options, const mpi_adapter *adapter, mpi_ha
     return DT_OK;
 }
 
+/* Duplicating a communicator blocks until all ranks do it: so they meet first, in a wait that ends. */
+static dt_status await_everybody(const mpi_adapter *adapter, const dt_options *options, int size, char *text, size_t text_bytes) {
+    mpi_handle request = 0;
+    bool done = false;
+    int64_t start = nanoseconds_now(), waited_ms = 0;
+    int code = adapter->barrier(adapter->world(), &request);
+    while (code == 0 && !done && waited_ms < options->timeout_ms) {
+        code = adapter->test(&request, &done, NULL);
+        waited_ms = (nanoseconds_now() - start) / 1000000;
+        if (!done) waited_ms > 20 ? usleep(200) : sched_yield();
+    }
+    if (code == 0 && done) return DT_OK;
+    mpi_spoil();
+    if (code != 0) {
+        adapter->error_text(code, text, text_bytes);
+        return DT_SYSTEM_ERROR;
+    }
+    snprintf(text, text_bytes, "mpi: not all %d ranks have called dt_comm_init within %lld ms", size, (long long)options->timeout_ms);
+    return DT_TIMEOUT;
+}
+
 dt_status mpi_join(const dt_options *options, dt_comm **comm, char *text, size_t text_bytes) {
     const mpi_adapter *adapter;
     int rank = 0, size = 0;
@@ -149,6 +170,7 @@ dt_status mpi_join(const dt_options *options, dt_comm **comm, char *text, size_t
         snprintf(text, text_bytes, "mpi: %d ranks; up to %d are possible", size, MPI_RANKS_MAX);
         return DT_UNSUPPORTED;
     }
+    if ((status = await_everybody(adapter, options, size, text, text_bytes)) != DT_OK) return status;
     dt_options known = *options;
     known.rank = rank;
     known.world_size = size;

@@ -6,7 +6,7 @@
 #include "library.h"
 
 enum { MPI_TEXT_BYTES = 512, MPI_RANKS_MAX = REDUCE_SOURCES_MAX * REDUCE_SOURCES_MAX, MPI_WINDOW = 4, MPI_CPU_WORDS = 16 };
-enum { MPI_SEGMENT_BYTES = 256 * 1024, MPI_SEGMENT_BYTES_MIN = 4096, MPI_SEGMENT_BYTES_MAX = 64 << 20 };
+enum { MPI_SEGMENT_BYTES = 512 * 1024, MPI_SEGMENT_BYTES_MIN = 4096, MPI_SEGMENT_BYTES_MAX = 64 << 20 };
 
 /* A call as others have to know it. */
 typedef struct mpi_said {

@@ -7,7 +7,7 @@
 
 #include "mpi_transport.h"
 
-enum { LOOKS_BETWEEN_CLOCKS = 64, YIELD_NS = 4 * 1000, SLEEP_NS = 20 * 1000 * 1000, ANNOUNCE_NS = 100 * 1000 * 1000, LEFT_NS = 300 * 1000 * 1000 };
+enum { LOOKS_BETWEEN_CLOCKS = 64, YIELD_NS = 1000 * 1000, SLEEP_NS = 20 * 1000 * 1000, ANNOUNCE_NS = 100 * 1000 * 1000, LEFT_NS = 300 * 1000 * 1000 };
 
 void mpi_begin_wait(mpi *self, int32_t awaited) {
     self->tests = 0;
