@@ -75,6 +75,7 @@ static dt_status meet(mpi *self) {
 void mpi_destroy(dt_comm *comm) {
     mpi *self = mpi_of(comm);
     bool healthy = atomic_load(&self->failed) == 0;
+    mpi_count(-1);
     if (healthy && self->work && comm->world_size > 1) mpi_say_farewell(self);
     mpi_forget_news(self);
     if (healthy && self->news) self->adapter->release(&self->news);
@@ -120,6 +121,7 @@ dt_status mpi_make(const dt_options *options, const mpi_adapter *adapter, mpi_ha
     self->adapter = adapter;
     self->segment_bytes = options->segment_bytes ? options->segment_bytes : MPI_SEGMENT_BYTES;
     pthread_mutex_init(&self->news_lock, NULL);
+    mpi_count(1);
     status = prepare(self, base);
     if (status != DT_OK) {
         snprintf(text, text_bytes, "mpi: %s", *self->failure.text ? self->failure.text : dt_status_text(status));

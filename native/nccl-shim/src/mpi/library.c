@@ -9,6 +9,7 @@
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER, serial_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool serialised;
 static _Atomic bool spoiled;
+static _Atomic int communicators;
 static const mpi_adapter *loaded;
 
 void mpi_enter(void) {
@@ -20,6 +21,8 @@ void mpi_leave(void) {
 }
 
 void mpi_spoil(void) { atomic_store(&spoiled, true); }
+
+void mpi_count(int change) { atomic_fetch_add(&communicators, change); }
 
 typedef struct candidates {
     const mpi_adapter *adapter; /* NULL: by the library's symbols */
@@ -108,10 +111,12 @@ dt_status mpi_available(char *text, size_t bytes) {
 }
 
 /* At the process's end, if this library began MPI. After a failure requests are left over, for which MPI_Finalize could wait without end:
- * then it is left out, and the launcher sees an end without it and stops the other ranks. */
-static void finalise_at_exit(void) {
+ * then it is left out, and the launcher sees an end without it and stops the other ranks. So too if the process fails while a communicator is in
+ * use: the others wait in it, and MPI_Finalize would wait for them. */
+static void finalise_at_exit(int status, void *unused) {
     bool began = false, ended = false;
-    if (atomic_load(&spoiled) || loaded->initialised(&began, &ended) != 0 || !began || ended) return;
+    (void)unused;
+    if ((status != 0 && atomic_load(&communicators) > 0) || atomic_load(&spoiled) || loaded->initialised(&began, &ended) != 0 || !began || ended) return;
     loaded->finalise();
 }
 
@@ -134,7 +139,7 @@ static dt_status initialise(const mpi_adapter *adapter, char *text, size_t bytes
     }
     serialised = level < MPI_LEVEL_MULTIPLE;
     loaded = adapter;
-    if (!began) atexit(finalise_at_exit);
+    if (!began) on_exit(finalise_at_exit, NULL);
     return DT_OK;
 }
 

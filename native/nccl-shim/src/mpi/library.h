@@ -11,5 +11,7 @@ dt_status mpi_available(char *text, size_t bytes);
 dt_status mpi_load(const mpi_adapter **adapter, char *text, size_t bytes);
 /* After a failure MPI_Finalize could wait for ever: the process's end leaves it out then. */
 void mpi_spoil(void);
+/* Counts communicators: +1, -1. */
+void mpi_count(int change);
 
 #endif
