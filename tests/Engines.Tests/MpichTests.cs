@@ -5,17 +5,19 @@ public sealed class MpichTests
 {
     private readonly (string, string?)[] _secret = Ranks.NewSecret();
 
-    [Fact]
-    public void All_ranks_join_and_compute_together()
+    [Theory]
+    [InlineData("auto", "mpi")]
+    [InlineData("shm", "shm")]
+    public void All_ranks_join_and_compute_together(string asked, string transport)
     {
-        Ranks.AssertAllJoined(Run("connect"), "Hydra", 2, rank => $"{rank} of 2");
+        Ranks.AssertAllJoined(Run("connect", asked), "Hydra", transport, 2, rank => $"{rank} of 2");
         Ranks.AssertNoneLeft(_secret);
     }
 
     [Fact]
     public void A_failing_rank_fails_the_job_and_no_process_is_left()
     {
-        CommandResult result = Run("connect", "fail");
+        CommandResult result = Run("connect", "auto", "fail");
         // Hydra gives all codes, joined bit by bit.
         Assert.True(result.ExitCode is 9 or 75 or (9 | 75), result.ToString());
         Ranks.AssertNoneLeft(_secret);

@@ -9,11 +9,11 @@ internal static class Ranks
 
     internal static string[] Line(params string[] scenario) => ["dotnet", Repository.RankProgram, .. scenario];
 
-    /// <summary>Whether a result is that of all ranks of a healthy job: "rank R of N: engine E, local L of M, restart 0, ok" from each.</summary>
-    internal static void AssertAllJoined(CommandResult result, string engine, int count, Func<int, string> local)
+    /// <summary>Whether a result is that of all ranks of a healthy job: "rank R of N: engine E, local L of M, restart 0, transport T, ok" from each.</summary>
+    internal static void AssertAllJoined(CommandResult result, string engine, string transport, int count, Func<int, string> local)
     {
         Assert.True(result.ExitCode == 0, result.ToString());
-        Assert.Equal(Enumerable.Range(0, count).Select(rank => $"rank {rank} of {count}: engine {engine}, local {local(rank)}, restart 0, ok"), result.Lines);
+        Assert.Equal(Enumerable.Range(0, count).Select(rank => $"rank {rank} of {count}: engine {engine}, local {local(rank)}, restart 0, transport {transport}, ok"), result.Lines);
     }
 
     /// <summary>Counts the processes that are left of a job.</summary>

@@ -23,10 +23,11 @@ public sealed class SbatchScriptTests(SlurmCluster cluster) : IClassFixture<Slur
     public void Real_ranks_join_over_two_nodes()
     {
         cluster.Use();
-        string job = Submit([], $"exec dotnet {Repository.RankProgram} connect");
+        MpirunScriptTests.SkipWithoutOpenMpi();
+        string job = Submit([("DISTTRAIN_SRUN_OPTIONS", "--mpi=pmix"), SlurmCluster.OneHost], $"exec dotnet {Repository.RankProgram} connect");
         UntilEnded(job, "COMPLETED");
-        Assert.Contains("0: rank 0 of 2: engine Slurm, local 0 of 1, restart 0, ok", Log, StringComparison.Ordinal);
-        Assert.Contains("1: rank 1 of 2: engine Slurm, local 0 of 1, restart 0, ok", Log, StringComparison.Ordinal);
+        Assert.Contains("0: rank 0 of 2: engine Slurm, local 0 of 1, restart 0, transport mpi, ok", Log, StringComparison.Ordinal);
+        Assert.Contains("1: rank 1 of 2: engine Slurm, local 0 of 1, restart 0, transport mpi, ok", Log, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -27,6 +27,9 @@ public sealed class SlurmCluster : IDisposable
 
     internal (string, string?) Variable => ("SLURM_CONF", Path.Combine(_folder.Path, "slurm.conf"));
 
+    /// <summary>The nodes are one host with one name: Open MPI must not take ranks of both for neighbours in one memory.</summary>
+    internal static (string, string?) OneHost => ("OMPI_MCA_btl", "self,tcp");
+
     /// <summary>Skips the test where there is no Slurm, fails it where there is one that does not start.</summary>
     internal void Use()
     {

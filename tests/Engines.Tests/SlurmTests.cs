@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace DistTrain.Engines.Tests;
 
 /// <summary>Ranks that a real Slurm starts, on two virtual nodes.</summary>
@@ -19,15 +21,36 @@ public sealed class SlurmTests(SlurmCluster cluster) : IClassFixture<SlurmCluste
     }
 
     [Theory]
-    [InlineData("none")]
-    [InlineData("pmi2")]
-    public void Four_ranks_over_two_nodes_join_and_compute_together(string mpi)
+    [InlineData("pmix", "libmpi.so.40")]
+    [InlineData("pmi2", "libmpich.so.12")]
+    public void Four_ranks_over_two_nodes_join_over_mpi_and_compute_together(string mpi, string library)
+    {
+        cluster.Use();
+        Assert.SkipUnless(NativeLibrary.TryLoad(library, out _), $"{library} is not installed (Debian: apt-get install --no-install-recommends openmpi-bin mpich)");
+        (string, string?)[] secret = Ranks.NewSecret();
+        CommandResult result = Command.Run([cluster.Variable, SlurmCluster.OneHost, .. secret], "srun", ["--nodes=2", "--ntasks=4", "--mpi=" + mpi, .. Ranks.Line("connect")]);
+        Ranks.AssertAllJoined(result, "Slurm", "mpi", 4, rank => $"{rank % 2} of 2");
+        Ranks.AssertNoneLeft(secret);
+    }
+
+    [Fact]
+    public void Without_mpi_the_ranks_of_one_node_join_over_shared_memory()
     {
         cluster.Use();
         (string, string?)[] secret = Ranks.NewSecret();
-        CommandResult result = Command.Run([cluster.Variable, .. secret], "srun", ["--nodes=2", "--ntasks=4", "--mpi=" + mpi, .. Ranks.Line("connect")]);
-        Ranks.AssertAllJoined(result, "Slurm", 4, rank => $"{rank % 2} of 2");
+        CommandResult result = Command.Run([cluster.Variable, .. secret], "srun", ["--nodes=1", "--ntasks=2", "--mpi=none", .. Ranks.Line("connect")]);
+        Ranks.AssertAllJoined(result, "Slurm", "shm", 2, rank => $"{rank} of 2");
         Ranks.AssertNoneLeft(secret);
+    }
+
+    [Fact]
+    public void Without_mpi_ranks_on_two_nodes_are_told_what_to_do()
+    {
+        cluster.Use();
+        CommandResult result = Command.Run([cluster.Variable, .. Ranks.NewSecret()], "srun", ["--nodes=2", "--ntasks=2", "--mpi=none", .. Ranks.Line("connect")]);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("2 processes on several hosts can't be joined here", result.Output, StringComparison.Ordinal);
+        Assert.Contains("srun --mpi=pmix", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]

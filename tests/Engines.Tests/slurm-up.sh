@@ -29,7 +29,7 @@ free_ports() { # count: free TCP ports below the range that connections draw fro
     return 1
 }
 
-mkdir -p "$scratch"/{state,n1,n2,run} || exit 1
+mkdir -p "$scratch"/{state,n1/tmp,n2/tmp,run} || exit 1
 scratch=$(readlink -f "$scratch")
 chmod 700 "$scratch" "$scratch/run"
 export SLURM_CONF=$scratch/slurm.conf
@@ -59,6 +59,7 @@ KillWait=3
 MailProg=/bin/true
 StateSaveLocation=$scratch/state
 SlurmdSpoolDir=$scratch/%n
+TmpFS=$scratch/%n/tmp
 SlurmctldPidFile=$scratch/run/slurmctld.pid
 SlurmdPidFile=$scratch/run/slurmd.%n.pid
 SlurmctldLogFile=$scratch/slurmctld.log

@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using DistTrain.Collectives;
 using DistTrain.Kernels;
 
@@ -13,17 +11,18 @@ internal static class Joining
         return 0;
     }
 
+    /// <param name="transport">shm or mpi; auto: whatever joins them.</param>
     /// <param name="behavior">"": leaves when all is checked; "fail": rank 1 ends with 9 then, the others stay in their next call; "kill": rank 1 kills itself.</param>
-    internal static int Run(string behavior)
+    internal static int Run(string transport, string behavior)
     {
         ClusterEnvironment environment = ClusterEnvironment.Detect();
         using CpuDevice device = new("cpu", InstructionSets.Best, threadCount: 1);
         CommunicatorOptions options = new() { Timeout = TimeSpan.FromSeconds(30) };
         try
         {
-            using ICommunicator communicator = Join(environment, options);
+            using ICommunicator communicator = Communicator.Connect(environment, options, transport == "auto" ? null : transport);
             Check(communicator, device);
-            if (behavior.Length == 0) Console.WriteLine($"{Describe(environment)}, ok");
+            if (behavior.Length == 0) Console.WriteLine($"{Describe(environment)}, transport {communicator.Transport}, ok");
             if (behavior.Length > 0 && environment.Rank == 1)
             {
                 if (behavior == "fail") Environment.Exit(9);
@@ -33,19 +32,16 @@ internal static class Joining
             if (behavior.Length > 0) Check(communicator, device);
             return 0;
         }
+        catch (NotSupportedException failure)
+        {
+            Console.WriteLine($"rank {environment.Rank}: {failure.Message}");
+            return 1;
+        }
         catch (CollectiveException failure)
         {
             Console.WriteLine($"rank {environment.Rank}: {failure.GetType().Name}: {failure.Message}");
             return 75;
         }
-    }
-
-    // One host: all ranks meet under a name made of the job's secret.
-    private static ICommunicator Join(ClusterEnvironment environment, CommunicatorOptions options)
-    {
-        byte[] secret = Encoding.ASCII.GetBytes(JobSecret.FromEnvironment()?.ToHex() ?? throw new InvalidOperationException($"{JobSecret.Variable} is not set"));
-        string name = Convert.ToHexStringLower(SHA256.HashData(secret))[..16];
-        return Communicator.SharedMemory(environment.Rank, environment.WorldSize, "@disttrain-joining-" + name, secret, options);
     }
 
     private static void Check(ICommunicator communicator, CpuDevice device)
