@@ -7,6 +7,7 @@
  *     dt_last_error, dt_flight_records and dt_comm_describe may be called from any thread at any time.
  *   - Collectives block; every wait ends by the communicator's timeout at the latest. They must be called by all ranks in one order.
  *   - After a failure (timeout, mismatch, lost peer, abort) the communicator is dead: every call on it returns that status at once.
+ *     mpi: the buffers of the call that failed must stay allocated until the process ends, MPI may still write them.
  *   - Counts are elements. Buffers need no alignment. send == recv means in place; otherwise the two must not overlap.
  *   - Results of reductions are the same bits on all ranks and from run to run.
  */

@@ -8,6 +8,8 @@
 
 #include "mpi_transport.h"
 
+enum { CROWDED_RANKS = 16 }; /* with more, nothing asks whether any host is crowded */
+
 /* Which machine this is: its name and when it was started. */
 static uint64_t host_of_this(void) {
     char text[400] = "";
@@ -35,20 +37,20 @@ static mpi_introduction introduce(const mpi *self) {
     return mine;
 }
 
-/* The cores that the ranks of this host have together; and whether they are too few. */
-static void count_cores(mpi *self, const mpi_introduction *all) {
-    const mpi_introduction *mine = &all[self->comm.rank];
+/* The cores that the ranks of a rank's host have together; and whether they are too few. */
+static bool count_cores(const mpi *self, const mpi_introduction *all, int32_t of, int32_t *cores) {
     uint64_t cpus[MPI_CPU_WORDS] = {0};
-    int32_t ranks = 0, cores = 0;
+    int32_t ranks = 0;
+    *cores = 0;
     for (int32_t rank = 0; rank < self->comm.world_size; rank++) {
-        if (all[rank].host != mine->host) continue;
+        if (all[rank].host != all[of].host) continue;
         ranks++;
         for (int word = 0; word < MPI_CPU_WORDS; word++) cpus[word] |= all[rank].cpus[word];
     }
-    for (int word = 0; word < MPI_CPU_WORDS; word++) cores += __builtin_popcountll(cpus[word]);
-    if (mine->quota > 0 && cores > mine->quota) cores = mine->quota;
-    self->cores = cores > 0 ? cores : 1;
-    self->oversubscribed = ranks > self->cores && !(self->comm.flags & DT_ALWAYS_SPIN);
+    for (int word = 0; word < MPI_CPU_WORDS; word++) *cores += __builtin_popcountll(cpus[word]);
+    if (all[of].quota > 0 && *cores > all[of].quota) *cores = all[of].quota;
+    if (*cores < 1) *cores = 1;
+    return ranks > *cores && !(self->comm.flags & DT_ALWAYS_SPIN);
 }
 
 static dt_status meet(mpi *self) {
@@ -66,7 +68,9 @@ static dt_status meet(mpi *self) {
     if (status == DT_OK) {
         self->group = all[0].group;
         self->segment_bytes = all[0].segment_bytes;
-        count_cores(self, all);
+        int32_t theirs;
+        self->oversubscribed = count_cores(self, all, rank, &self->cores);
+        for (int32_t other = 0; other < world && world <= CROWDED_RANKS; other++) self->crowded |= count_cores(self, all, other, &theirs);
         free(all);
     }
     return status;

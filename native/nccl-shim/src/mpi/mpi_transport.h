@@ -58,7 +58,8 @@ typedef struct mpi {
     uint64_t group;
     int64_t segment_bytes;
     int32_t cores;
-    bool oversubscribed;
+    bool oversubscribed; /* ranks outnumber this host's cores */
+    bool crowded;        /* some rank's are, in a small world: equal on all */
     int32_t *pids; /* by rank */
 
     /* Waiting. */

@@ -5,7 +5,7 @@
 
 #include "mpi_transport.h"
 
-enum { SMALL_BYTES = 2048, SMALL_RANKS = 4, GATHERED_BYTES = 32 * 1024, CONTRIBUTION = 0, RESULT = 1 };
+enum { SMALL_BYTES = 2048, CROWDED_SMALL_BYTES = 16 * 1024, SMALL_RANKS = 4, GATHERED_BYTES = 32 * 1024, CONTRIBUTION = 0, RESULT = 1 };
 enum { IN = 0, OUT = 1, RESULT_IN = 2, RESULT_OUT = 3, KINDS = 4 };
 
 typedef struct direct {
@@ -182,6 +182,12 @@ static dt_status small_reduce(mpi *self, const dt_call *call, int64_t bytes) {
     return status;
 }
 
+/* Equal on all ranks: it decides who sends what. */
+static int64_t small_bytes(const mpi *self) {
+    int32_t world = self->comm.world_size;
+    return world > SMALL_RANKS ? GATHERED_BYTES / world : self->crowded ? CROWDED_SMALL_BYTES : SMALL_BYTES;
+}
+
 dt_status mpi_reduce(mpi *self, const dt_call *call) {
     int64_t bytes = call->count * dtype_bytes(call->dtype), world = self->comm.world_size;
     bool half = call->dtype == DT_F16 || call->dtype == DT_BF16;
@@ -190,7 +196,7 @@ dt_status mpi_reduce(mpi *self, const dt_call *call) {
                           dtype_name(call->dtype), (int)world, REDUCE_SOURCES_MAX);
     if (bytes == 0) return mpi_barrier(self);
     dt_status status;
-    if (call->verb == DT_VERB_ALL_REDUCE && bytes <= (world <= SMALL_RANKS ? SMALL_BYTES : GATHERED_BYTES / world))
+    if (call->verb == DT_VERB_ALL_REDUCE && bytes <= small_bytes(self))
         status = small_reduce(self, call, bytes);
     else
         status = direct_reduce(self, call);
