@@ -102,6 +102,28 @@ public sealed partial class ResumeTests
         }
     }
 
+    [Fact]
+    public void Launch_brings_a_group_back_whose_rank_was_killed_and_it_ends_with_the_bits_of_the_unbroken_run()
+    {
+        using TemporaryFolder folder = new();
+        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu:0/2,cpu:1/2"), "--output", folder["unbroken"]]), folder["unbroken"]);
+        // The first time, rank 1 is killed as soon as there is a checkpoint.
+        const string Script = """
+            if [ "$RANK" = 1 ] && [ "$TORCHELASTIC_RESTART_COUNT" = 0 ]; then
+                ( for i in $(seq 600); do ls "$1"/step-*/manifest.json >/dev/null 2>&1 && break; sleep 0.1; done; kill -9 $$ ) &
+            fi
+            checkpoints=$1; shift
+            exec "$@" --checkpoint "$checkpoints"
+            """;
+
+        ToolResult launched = Tool.Run(["launch", "--nproc-per-node", "2", "--max-restarts", "2", "--", "bash", "-c", Script, "rank", folder["checkpoints"],
+            "dotnet", Tool.Program, .. Arguments("cpu"), "--checkpoint-every", "2", "--output", folder["run"]]);
+
+        Assert.Equal(unbroken, Weights(launched, folder["run"]));
+        Assert.Contains("rank 1 failed (SIGKILL)", launched.Errors, StringComparison.Ordinal);
+        Assert.Contains("going on from the checkpoint of step", launched.Errors, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(Terminate)]
     [InlineData(User1)]

@@ -9,7 +9,7 @@ internal static class Tool
 
     public static string Root { get; } = FindRoot();
 
-    private static string Program => Path.Combine(Root, "artifacts", "bin", "DistTrain.Cli", new DirectoryInfo(AppContext.BaseDirectory).Name, "disttrain.dll");
+    public static string Program => Path.Combine(Root, "artifacts", "bin", "DistTrain.Cli", new DirectoryInfo(AppContext.BaseDirectory).Name, "disttrain.dll");
 
     public static ToolResult Run(params string[] arguments) => RunWith([], arguments);
 
