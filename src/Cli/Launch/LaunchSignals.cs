@@ -13,6 +13,7 @@ internal sealed class LaunchSignals : IDisposable
     private readonly PosixSignalRegistration[] _registrations;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Lock _changing = new();
+    private readonly List<int> _missed = [];
     private Action<int>? _forward;
     private long _stoppedAt;
     private int _interruptCount;
@@ -44,10 +45,16 @@ internal sealed class LaunchSignals : IDisposable
     /// <summary>The grace time is over, or SIGINT came twice.</summary>
     public bool MustKill => Volatile.Read(ref _interruptCount) > 1 || (StopSignal != 0 && Stopwatch.GetElapsedTime(Volatile.Read(ref _stoppedAt)) >= _grace);
 
-    /// <summary>Whom signals go to from now on; null: nobody is there.</summary>
+    /// <summary>Whom signals go to from now on, those first that came while nobody was there; null: nobody is there.</summary>
     public void ForwardTo(Action<int>? forward)
     {
-        lock (_changing) _forward = forward;
+        lock (_changing)
+        {
+            _forward = forward;
+            if (forward is null) return;
+            foreach (int signal in _missed) forward(signal);
+            _missed.Clear();
+        }
     }
 
     public void Dispose()
@@ -70,7 +77,8 @@ internal sealed class LaunchSignals : IDisposable
                 _stopSignal = signal;
                 isFirst = true;
             }
-            _forward?.Invoke(signal);
+            if (_forward is not null) _forward(signal);
+            else if (!_missed.Contains(signal)) _missed.Add(signal);
         }
         if (isFirst) _stopping.Cancel();
     }

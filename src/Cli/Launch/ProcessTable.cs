@@ -18,7 +18,9 @@ internal static class ProcessTable
             {
                 // "123 (any (name)) S parent group session ...": names may hold anything, so from the last parenthesis.
                 string text = File.ReadAllText($"{folder}/stat");
-                string[] fields = text[(text.LastIndexOf(')') + 2)..].Split(' ', 5);
+                int nameEnd = text.LastIndexOf(')');
+                if (nameEnd < 0) continue;
+                string[] fields = text[(nameEnd + 2)..].Split(' ', 5);
                 entries.Add(new ProcessEntry(id, Number(fields[1]), Number(fields[2]), Number(fields[3]), fields[0] is "Z" or "X"));
             }
             catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)

@@ -9,7 +9,7 @@ namespace DistTrain.Cli;
 internal sealed class RankGroup(LaunchOptions options, LaunchSignals signals, LineSink output, LineSink errors, RankGuard guard)
 {
     // A rank that loses its peer leaves with the retryable code within milliseconds of the peer's death: the peer's end may be seen after it, and is the cause.
-    private static readonly TimeSpan SettleTime = TimeSpan.FromMilliseconds(250), KillTimeout = TimeSpan.FromSeconds(10), DrainTimeout = TimeSpan.FromSeconds(1),
+    private static readonly TimeSpan SettleTime = TimeSpan.FromMilliseconds(300), KillTimeout = TimeSpan.FromSeconds(10), DrainTimeout = TimeSpan.FromSeconds(1),
         AdoptionInterval = TimeSpan.FromSeconds(10);
     private readonly object _gate = new();
     private readonly List<RankProcess> _ranks = [];
@@ -93,11 +93,10 @@ internal sealed class RankGroup(LaunchOptions options, LaunchSignals signals, Li
 
     private RankExit FirstFailure()
     {
-        if (_failures[0].ExitCode == ExitCode.Retryable && _ranks.Any(rank => rank.Exit is null))
-        {
-            Monitor.Wait(_gate, SettleTime);
-            Collect();
-        }
+        // The others, too, may end by themselves now, with what they have to say about it.
+        long began = Stopwatch.GetTimestamp();
+        for (TimeSpan left = SettleTime; left > TimeSpan.Zero && _ranks.Any(rank => rank.Exit is null) && !signals.MustKill; left = SettleTime - Stopwatch.GetElapsedTime(began)) Monitor.Wait(_gate, left);
+        Collect();
         RankExit first = _failures.Find(failure => failure.ExitCode != ExitCode.Retryable) ?? _failures[0];
         int others = _ranks.Count(rank => rank.Exit is null);
         if (signals.StopSignal == 0) errors.Say($"rank {first.Rank} (pid {first.ProcessId}) failed: {first}{(others == 0 ? "" : $"; stopping {(others == 1 ? "the one that still runs" : $"the {others} that still run")}")}");

@@ -160,6 +160,41 @@ public sealed class LaunchTests
     }
 
     [Fact]
+    public void Options_that_are_not_given_come_from_torchruns_variables_and_are_blamed_by_their_names()
+    {
+        Assert.Equal("[0] 3 2\n", Tool.RunWith([("PET_NPROC_PER_NODE", "2"), ("PET_MAX_RESTARTS", "3")], "launch", "--", "bash", "-c", "[ $RANK = 1 ] || echo $TORCHELASTIC_MAX_RESTARTS $WORLD_SIZE").Output);
+        Assert.Contains("environment variable PET_MAX_RESTARTS few: expected a whole number from 0", Tool.RunWith([("PET_MAX_RESTARTS", "few")], "launch", "--", "true").Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_log_folder_that_cannot_be_written_is_an_error_and_leaves_no_rank()
+    {
+        using TemporaryFolder folder = new();
+        File.WriteAllText(folder["file"], "");
+
+        ToolResult result = Launch("--nproc-per-node", "2", "--grace", "1", "--log-dir", folder["file"], "--", "sleep", "69.125");
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains(folder["file"], result.Errors, StringComparison.Ordinal);
+        Assert.DoesNotContain(Directory.EnumerateDirectories("/proc"), process => IsCommand(process, "69.125"));
+    }
+
+    [Fact]
+    public void A_killed_rank_of_a_real_world_is_the_one_that_is_named_and_all_meet_again()
+    {
+        string program = Path.Combine(Tool.Root, "artifacts", "bin", "RankProgram", new DirectoryInfo(AppContext.BaseDirectory).Name, "RankProgram.dll");
+        // At the first start rank 1 is killed while both sum up without end; at the second they meet anew, sum up once and leave.
+        string rank = "export ADDRESS=$DISTTRAIN_RENDEZVOUS SECRET=$DISTTRAIN_JOB_SECRET TIMEOUT_MS=20000; [ $TORCHELASTIC_RESTART_COUNT = 1 ] && exec dotnet \"$0\" once; "
+            + "if [ $RANK = 1 ]; then (sleep 1.5; kill -KILL $$) & fi; exec dotnet \"$0\" stream";
+        ToolResult result = Launch("--nproc-per-node", "2", "--max-restarts", "1", "--", "bash", "-c", rank, program);
+        Assert.SkipWhen(result.Output.Contains("DllNotFound", StringComparison.Ordinal) || result.Errors.Contains("no library", StringComparison.Ordinal), "the shim is not built here");
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Matches(@"rank 1 \(pid \d+\) was the first to fail, with SIGKILL", result.Errors);
+        Assert.Equal(4, result.Output.Split('\n').Count(line => line.EndsWith(" ready", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public void Several_nodes_without_NCCL_are_sent_to_mpirun_and_srun_with_the_lines_to_use()
     {
         ToolResult result = Launch("--nnodes", "2", "--nproc-per-node", "4", "--master-addr", "h", "--", "bash", "-c", "echo it's");
@@ -167,6 +202,18 @@ public sealed class LaunchTests
 
         Assert.Contains("\n    mpirun -n 8 --map-by ppr:4:node bash -c 'echo it'\\''s'\n", result.Errors, StringComparison.Ordinal);
         Assert.Contains("\n    srun --nodes=2 --ntasks-per-node=4 --mpi=pmix bash -c 'echo it'\\''s'\n", result.Errors, StringComparison.Ordinal);
+    }
+
+    private static bool IsCommand(string process, string argument)
+    {
+        try
+        {
+            return File.ReadAllText(Path.Combine(process, "cmdline")).Contains(argument, StringComparison.Ordinal);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     private static ToolResult Launch(params string[] arguments) => Tool.Run(["launch", .. arguments]);
