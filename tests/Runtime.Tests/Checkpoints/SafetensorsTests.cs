@@ -130,6 +130,21 @@ public sealed class SafetensorsTests : SafetensorsFiles
     }
 
     [Fact]
+    public void Numbers_of_64_bits_come_back_as_they_were_written()
+    {
+        ExecutionStream stream = s_cpu.DefaultStream;
+        using Tensor doubles = Tensor.From(stream, [Math.PI, double.MinValue, double.NaN], new Shape(3)), longs = Tensor.From(stream, [long.MinValue, -1L, long.MaxValue], new Shape(3));
+        string path = Write([]);
+        SafetensorsWriter.Write(path, stream, new Dictionary<string, Tensor> { ["d"] = doubles, ["l"] = longs });
+
+        using SafetensorsReader reader = SafetensorsReader.Open(path);
+        using Tensor d = reader.Load(stream, "d"), l = reader.Load(stream, "l");
+        Assert.Equal((DType.F64, DType.I64), (d.DType, l.DType));
+        Assert.Equal(doubles.ToArray<double>(stream), d.ToArray<double>(stream));
+        Assert.Equal(longs.ToArray<long>(stream), l.ToArray<long>(stream));
+    }
+
+    [Fact]
     public void Types_and_shapes_that_tensors_cannot_have_are_listed_but_not_loaded()
     {
         using SafetensorsReader reader = SafetensorsReader.Open(Write(Make(
