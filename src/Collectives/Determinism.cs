@@ -7,8 +7,8 @@ public enum Determinism
     SameEveryRun,
 
     /// <summary>
-    /// For every element the balanced tree over the ranks of <see cref="FixedTree"/>, whatever the message's size, the bucket or the transport. Shared memory and replicas in one
-    /// process always do so; over MPI and NCCL our own plans run instead of the engines' verbs.
+    /// For every element the balanced tree over the ranks of <see cref="FixedTree"/>, whatever the message's size, the bucket or the transport. Shared memory, MPI and replicas in one
+    /// process always do so (our own reductions run there); over NCCL our own plans run instead of its verbs.
     /// </summary>
     FixedOrder,
 }

@@ -23,7 +23,7 @@ internal sealed unsafe class ShimTransport : ITransport
 
     public int WorldSize { get; }
 
-    public bool IsFixedOrder => Number == ShimTransportNumber.SharedMemory;
+    public bool IsFixedOrder => Number is ShimTransportNumber.SharedMemory or ShimTransportNumber.Mpi;
 
     public TimeSpan Timeout
     {
