@@ -6,10 +6,12 @@
  *   - A communicator is used by one thread at a time (a second one gets DT_INVALID_USAGE). dt_abort, dt_status_now, dt_failure_info,
  *     dt_last_error, dt_flight_records and dt_comm_describe may be called from any thread at any time.
  *   - Collectives block; every wait ends by the communicator's timeout at the latest. They must be called by all ranks in one order.
+ *     On nccl buffers are device memory, and calls are enqueued on the stream (dt_set_stream): they return when they are enqueued, and
+ *     dt_synchronize waits until they are done.
  *   - After a failure (timeout, mismatch, lost peer, abort) the communicator is dead: every call on it returns that status at once.
  *     mpi: the buffers of the call that failed must stay allocated until the process ends, MPI may still write them.
  *   - Counts are elements. Buffers need no alignment. send == recv means in place; otherwise the two must not overlap.
- *   - Results of reductions are the same bits on all ranks and from run to run.
+ *   - Results of reductions are the same bits on all ranks and from run to run. (nccl: as NCCL gives them.)
  */
 #ifndef DISTTRAIN_SHIM_H
 #define DISTTRAIN_SHIM_H
@@ -23,7 +25,7 @@ extern "C" {
 #define DT_API __attribute__((visibility("default")))
 
 /* Raised whenever a signature, a struct or a number below changes its meaning. */
-#define DT_ABI_VERSION 1
+#define DT_ABI_VERSION 2
 
 typedef struct dt_comm dt_comm;
 typedef int32_t dt_status;
@@ -80,7 +82,7 @@ enum {
     DT_CHECK_CALLS = 8
 };
 
-enum { DT_MAX_RANKS_SHM = 128, DT_FLIGHT_RECORDS = 256, DT_SECRET_BYTES_MAX = 64, DT_ADDRESS_BYTES_MAX = 100 };
+enum { DT_MAX_RANKS_SHM = 128, DT_FLIGHT_RECORDS = 256, DT_SECRET_BYTES_MAX = 64, DT_ADDRESS_BYTES_MAX = 100, DT_UNIQUE_ID_BYTES = 128 };
 
 typedef struct dt_options {
     int64_t struct_bytes; /* sizeof(dt_options) */
@@ -93,6 +95,10 @@ typedef struct dt_options {
     const char *address;   /* shm: "@name" (abstract socket) or an absolute path in a private directory */
     const void *secret;    /* shm, more than one rank: 1 to 64 bytes, the job's */
     int64_t secret_bytes;
+    const void *unique_id; /* nccl: what dt_nccl_unique_id gave rank 0, on all ranks */
+    int64_t unique_id_bytes;
+    int32_t device; /* nccl: the CUDA device's ordinal */
+    int32_t reserved;
 } dt_options;
 
 typedef struct dt_description {
@@ -151,6 +157,9 @@ DT_API int64_t dt_dtype_bytes(int32_t dtype);
 /* DT_OK, or DT_UNSUPPORTED with the reason. Loads nothing for good. */
 DT_API dt_status dt_transport_available(int32_t transport, char *reason, int64_t reason_bytes);
 
+/* nccl: 128 bytes that name a world about to be made. Rank 0 asks for them and hands them to all. Loads NCCL for good. */
+DT_API dt_status dt_nccl_unique_id(void *id, int64_t id_bytes, char *error, int64_t error_bytes);
+
 /* ---- Communicators ---- */
 /* Joins the world; collective. On failure *comm is NULL and error has the text. */
 DT_API dt_status dt_comm_init(const dt_options *options, dt_comm **comm, char *error, int64_t error_bytes);
@@ -193,6 +202,14 @@ DT_API dt_status dt_broadcast(dt_comm *comm, const void *send, void *recv, int64
 DT_API dt_status dt_reduce(dt_comm *comm, const void *send, void *recv, int64_t count, int32_t dtype, int32_t op, int32_t root);
 /* send and recv: world_size * count; part p of send goes to rank p. */
 DT_API dt_status dt_all_to_all(dt_comm *comm, const void *send, void *recv, int64_t count, int32_t dtype);
+
+/* ---- Streams ---- */
+/* nccl: the CUDA stream (of the device's primary context) that the following calls are enqueued on; NULL: the default stream. Other
+ * transports: DT_UNSUPPORTED. */
+DT_API dt_status dt_set_stream(dt_comm *comm, void *cu_stream);
+/* Waits until all that was enqueued on the stream is done, at most for the timeout; after a timeout or an error of NCCL's the
+ * communicator is aborted. Where calls block there is nothing to wait for. */
+DT_API dt_status dt_synchronize(dt_comm *comm);
 
 /* ---- Point to point ---- */
 DT_API dt_status dt_send(dt_comm *comm, const void *send, int64_t count, int32_t dtype, int32_t peer);

@@ -130,6 +130,22 @@ dt_status dt_free(dt_comm *comm, void *memory) {
     return leave(comm, comm->transport->release(comm, memory));
 }
 
+dt_status dt_set_stream(dt_comm *comm, void *cu_stream) {
+    dt_status status = enter(comm);
+    if (status != DT_OK) return status;
+    if (!comm->transport->set_stream)
+        return leave(comm, comm_error(comm, DT_UNSUPPORTED, "dt_set_stream: this transport has no streams; its calls are done when they return"));
+    if (comm->grouped) return leave(comm, comm_error(comm, DT_INVALID_USAGE, "dt_set_stream between dt_group_start and dt_group_end"));
+    return leave(comm, comm->transport->set_stream(comm, cu_stream));
+}
+
+dt_status dt_synchronize(dt_comm *comm) {
+    dt_status status = enter(comm);
+    if (status != DT_OK) return status;
+    if (comm->grouped) return leave(comm, comm_error(comm, DT_INVALID_USAGE, "dt_synchronize between dt_group_start and dt_group_end"));
+    return leave(comm, comm->transport->synchronize ? comm->transport->synchronize(comm) : comm->transport->state(comm));
+}
+
 /* ---- Point to point ---- */
 
 static dt_status check_transfer(dt_comm *comm, const dt_transfer *one, bool alone) {

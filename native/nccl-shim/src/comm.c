@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mpi/mpi_transport.h"
+#include "nccl/nccl.h"
 #include "shm/shm.h"
 
 #define COMM_MAGIC 0x4D4D4F4354534944ull /* "DISTCOMM" */
@@ -89,6 +90,34 @@ static dt_status check_mpi_options(const dt_options *o, char *error, int64_t byt
     return DT_OK;
 }
 
+static dt_status check_nccl_options(const dt_options *o, char *error, int64_t bytes) {
+    if (o->flags & DT_FIXED_ORDER) {
+        refuse(error, bytes, "nccl adds in an order of its own choice; fixed order is had by the fixed-order plans over sends and receives");
+        return DT_UNSUPPORTED;
+    }
+    if (!o->unique_id || o->unique_id_bytes != DT_UNIQUE_ID_BYTES)
+        return refuse(error, bytes, "unique_id: %lld bytes; needed are the %d of rank 0's dt_nccl_unique_id, the same on all ranks",
+                      (long long)(o->unique_id ? o->unique_id_bytes : 0), DT_UNIQUE_ID_BYTES);
+    if (o->device < 0) return refuse(error, bytes, "device is %d; needed is the ordinal of a CUDA device", o->device);
+    return DT_OK;
+}
+
+static dt_status check_transport_options(const dt_options *o, char *error, int64_t bytes) {
+    switch (o->transport) {
+    case DT_TRANSPORT_MPI: return check_mpi_options(o, error, bytes);
+    case DT_TRANSPORT_NCCL: return check_nccl_options(o, error, bytes);
+    default: return check_shm_options(o, error, bytes);
+    }
+}
+
+static dt_status join(const dt_options *o, dt_comm **comm, char *text, size_t text_bytes) {
+    switch (o->transport) {
+    case DT_TRANSPORT_MPI: return mpi_join(o, comm, text, text_bytes);
+    case DT_TRANSPORT_NCCL: return nccl_join(o, comm, text, text_bytes);
+    default: return shm_join(o, -1, NULL, comm, text, text_bytes);
+    }
+}
+
 dt_status dt_transport_available(int32_t transport, char *reason, int64_t reason_bytes) {
     char text[DT_TEXT_BYTES] = "";
     dt_status status = DT_UNSUPPORTED;
@@ -96,7 +125,7 @@ dt_status dt_transport_available(int32_t transport, char *reason, int64_t reason
     if (transport == DT_TRANSPORT_MPI)
         status = mpi_available(text, sizeof text);
     else if (transport == DT_TRANSPORT_NCCL)
-        snprintf(text, sizeof text, "this library was built without the nccl transport");
+        status = nccl_available(text, sizeof text);
     else
         return refuse(reason, reason_bytes, "there is no transport %d", transport);
     if (status != DT_OK) refuse(reason, reason_bytes, "%s", text);
@@ -110,10 +139,9 @@ dt_status dt_comm_init(const dt_options *options, dt_comm **comm, char *error, i
     *comm = NULL;
     dt_status status = check_options(options, error, error_bytes);
     if (status == DT_OK) status = dt_transport_available(options->transport, error, error_bytes);
-    bool mpi = status == DT_OK && options->transport == DT_TRANSPORT_MPI;
-    if (status == DT_OK) status = mpi ? check_mpi_options(options, error, error_bytes) : check_shm_options(options, error, error_bytes);
+    if (status == DT_OK) status = check_transport_options(options, error, error_bytes);
     if (status != DT_OK) return status;
-    status = mpi ? mpi_join(options, comm, text, sizeof text) : shm_join(options, -1, NULL, comm, text, sizeof text);
+    status = join(options, comm, text, sizeof text);
     if (status != DT_OK) refuse(error, error_bytes, "%s", text);
     return status;
 }

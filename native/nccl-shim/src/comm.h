@@ -48,6 +48,9 @@ struct dt_transport {
     dt_status (*allocate)(dt_comm *comm, int64_t bytes, uint32_t flags, void **memory);
     dt_status (*release)(dt_comm *comm, void *memory);
     void (*destroy)(dt_comm *comm);
+    /* Where collectives are enqueued rather than done; NULL elsewhere. */
+    dt_status (*set_stream)(dt_comm *comm, void *stream);
+    dt_status (*synchronize)(dt_comm *comm);
     /* From any thread, at any time: */
     void (*abort)(dt_comm *comm, const char *why);
     dt_status (*state)(dt_comm *comm);
