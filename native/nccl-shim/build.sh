@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the shared library alone. usage: build.sh OUT   -> OUT/libdisttrain_shim.so
+# Builds the shared libraries alone. usage: build.sh OUT   -> OUT/libdisttrain_shim.so, OUT/libdisttrain_cuda.so
 # Without cmake or a C compiler it says so and succeeds: the library is optional, replicas in one process work without it.
 set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)

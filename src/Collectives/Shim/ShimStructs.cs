@@ -16,6 +16,10 @@ internal unsafe struct ShimOptions
     public byte* Address;
     public byte* Secret;
     public long SecretBytes;
+    public byte* UniqueId;
+    public long UniqueIdBytes;
+    public int Device;
+    public int Reserved;
 }
 
 internal struct ShimFailure

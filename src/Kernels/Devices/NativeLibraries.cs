@@ -15,6 +15,10 @@ public static class NativeLibraries
         ["cuda"] = ["libcuda.so.1", "libcuda.so", "nvcuda"],
     };
 
+    // With the collectives comes a library that is the driver, but for ILGPU's contexts: they become the device's primary one, which NCCL works in.
+    private const string CudaAdapter = "libdisttrain_cuda.so";
+    private const string FolderVariable = "DISTTRAIN_NATIVE";
+
     private static readonly Lock s_lock = new();
     private static bool s_registered;
 
@@ -49,5 +53,23 @@ public static class NativeLibraries
         return 0;
     }
 
-    private static string[] Candidates(string name) => s_candidates.GetValueOrDefault(name) ?? [name];
+    private static string[] Candidates(string name) => name == "cuda"
+        ? Candidates(Environment.GetEnvironmentVariable(FolderVariable), Path.GetDirectoryName(typeof(NativeLibraries).Assembly.Location), AppContext.BaseDirectory)
+        : s_candidates.GetValueOrDefault(name) ?? [name];
+
+    /// <summary>The files that <c>cuda</c> may stand for, the first that loads is taken: the adapter where its file is, then the driver itself.</summary>
+    /// <param name="only">The one folder to look for the adapter in, or null or empty.</param>
+    /// <param name="roots">Otherwise the folders beside or below which it may be.</param>
+    internal static string[] Candidates(string? only, params ReadOnlySpan<string?> roots)
+    {
+        List<string> found = [];
+        if (!string.IsNullOrEmpty(only)) found.Add(Path.Combine(only, CudaAdapter));
+        else
+            foreach (string? root in roots)
+                if (!string.IsNullOrEmpty(root))
+                    found.AddRange([Path.Combine(root, CudaAdapter), Path.Combine(root, "runtimes", Platform, "native", CudaAdapter)]);
+        return [.. found.Select(Path.GetFullPath).Distinct().Where(File.Exists), .. s_candidates["cuda"]];
+    }
+
+    private static string Platform => $"linux-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
 }

@@ -79,7 +79,7 @@ static bool s_is_loaded;
 
 static void *open_file(const char *file, char *text, size_t text_bytes) {
     void *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    if (!handle) snprintf(text, text_bytes, "%.300s cannot be loaded: %.500s", file, dlerror());
+    if (!handle) snprintf(text, text_bytes, "nccl: %.300s cannot be loaded: %.500s", file, dlerror());
     return handle;
 }
 
@@ -88,7 +88,7 @@ static bool find(void *handle, const char *file, const symbol *symbols, size_t c
         void *function = dlsym(handle, symbols[i].name);
         if (!function && symbols[i].other) function = dlsym(handle, symbols[i].other);
         if (!function && !symbols[i].optional) {
-            snprintf(text, text_bytes, "%.500s has no %s: too old, or another library of that name", file, symbols[i].name);
+            snprintf(text, text_bytes, "nccl: %.500s has no %s: too old, or another library of that name", file, symbols[i].name);
             return false;
         }
         memcpy((char *)table + symbols[i].field, &function, sizeof function);
@@ -99,7 +99,7 @@ static bool find(void *handle, const char *file, const symbol *symbols, size_t c
 static bool version_suits(nccl_library *nccl, const char *file, char *text, size_t text_bytes) {
     nccl_result result = nccl->get_version(&nccl->version);
     if (result == NCCL_SUCCESS && nccl->version >= NCCL_VERSION_MIN) return true;
-    snprintf(text, text_bytes, "%.500s is version %d.%d.%d (ncclGetVersion gave %d); needed is 2.14 or later, for communicators that do not block", file,
+    snprintf(text, text_bytes, "nccl: %.500s is version %d.%d.%d (ncclGetVersion gave %d); needed is 2.14 or later, for communicators that do not block", file,
              nccl->version / 10000, nccl->version / 100 % 100, nccl->version % 100, result);
     return false;
 }
