@@ -65,6 +65,9 @@ internal sealed class InProcessRank
     /// </summary>
     internal ref readonly HostCall Call(ulong sequence) => ref _calls[sequence & 1];
 
+    /// <summary>The two of them, by the last bit of their number.</summary>
+    internal HostCall[] Calls => _calls;
+
     internal void BeginExchange(in HostTransfer first) =>
         Record(new CollectiveCall(Sequence, (CollectiveVerb)first.Verb, ShimNumbers.DTypeOf(first.ShimDType), (ReduceOp)first.Op, first.Peer, first.ElementCount));
 

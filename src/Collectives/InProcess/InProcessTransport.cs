@@ -13,6 +13,7 @@ internal sealed unsafe class InProcessTransport : ITransport
     private readonly InProcessGroup _group;
     private readonly InProcessRank _own;
     private readonly nint[] _sources, _destinations;
+    private readonly HostCall[][] _calls;
     private readonly HashSet<nint> _memory = [];
     private int _holds;
     private bool _isDisposed;
@@ -22,6 +23,8 @@ internal sealed unsafe class InProcessTransport : ITransport
         (_group, _own) = (group, group.Ranks[rank]);
         _own.Timeout = timeout;
         (_sources, _destinations) = (new nint[WorldSize], new nint[WorldSize]);
+        // Not by way of the ranks: each of those writes its own object at every call, and reading it there costs a trip between cores.
+        _calls = [.. group.Ranks.Select(other => other.Calls)];
     }
 
     public string Name => "inprocess";
@@ -160,9 +163,11 @@ internal sealed unsafe class InProcessTransport : ITransport
     private void Meet(in HostCall call)
     {
         _group.Barrier(_own);
-        foreach (InProcessRank rank in _group.Ranks)
-            if (!IsSame(rank.Call(_own.Sequence), call)) Mismatch(_own.Sequence);
+        for (int rank = 0; rank < _calls.Length; rank++)
+            if (!IsSame(CallOf(rank), call)) Mismatch(_own.Sequence);
     }
+
+    private ref readonly HostCall CallOf(int rank) => ref _calls[rank][_own.Sequence & 1];
 
     private static bool IsSame(in HostCall left, in HostCall right) =>
         left.Verb == right.Verb && left.ElementCount == right.ElementCount && left.DType == right.DType
@@ -185,11 +190,11 @@ internal sealed unsafe class InProcessTransport : ITransport
         {
             case CollectiveVerb.AllReduce or CollectiveVerb.Reduce: ReduceSlice(call, elementSize); break;
             case CollectiveVerb.ReduceScatter:
-                for (int rank = 0; rank < WorldSize; rank++) _sources[rank] = _group.Ranks[rank].Call(_own.Sequence).Send + (nint)(call.ElementCount * elementSize * Rank);
+                for (int rank = 0; rank < WorldSize; rank++) _sources[rank] = CallOf(rank).Send + (nint)(call.ElementCount * elementSize * Rank);
                 _destinations[0] = call.Receive;
                 HostReduction.Reduce(call.DType, call.Op, _destinations.AsSpan(0, 1), _sources, call.ElementCount);
                 break;
-            case CollectiveVerb.Broadcast: Copy(_group.Ranks[call.Root].Call(_own.Sequence).Send, call.Receive, call.ElementCount * elementSize); break;
+            case CollectiveVerb.Broadcast: Copy(CallOf(call.Root).Send, call.Receive, call.ElementCount * elementSize); break;
             default: Gather(call, elementSize); break;
         }
     }
@@ -203,8 +208,8 @@ internal sealed unsafe class InProcessTransport : ITransport
         for (int i = 0; i < WorldSize; i++)
         {
             int rank = (Rank + i) % WorldSize;
-            _sources[rank] = _group.Ranks[rank].Call(_own.Sequence).Send + (nint)offset;
-            if (call.Verb == CollectiveVerb.AllReduce || rank == call.Root) _destinations[destinations++] = _group.Ranks[rank].Call(_own.Sequence).Receive + (nint)offset;
+            _sources[rank] = CallOf(rank).Send + (nint)offset;
+            if (call.Verb == CollectiveVerb.AllReduce || rank == call.Root) _destinations[destinations++] = CallOf(rank).Receive + (nint)offset;
         }
         HostReduction.Reduce(call.DType, call.Op, _destinations.AsSpan(0, destinations), _sources, slices.Length(Rank));
     }
@@ -222,7 +227,7 @@ internal sealed unsafe class InProcessTransport : ITransport
         for (int i = 0; i < WorldSize; i++)
         {
             int rank = (Rank + i) % WorldSize;
-            nint from = _group.Ranks[rank].Call(_own.Sequence).Send + (call.Verb == CollectiveVerb.AllToAll ? (nint)(bytes * Rank) : 0);
+            nint from = CallOf(rank).Send + (call.Verb == CollectiveVerb.AllToAll ? (nint)(bytes * Rank) : 0);
             Copy(from, call.Receive + (nint)(bytes * rank), bytes);
         }
     }
@@ -233,7 +238,7 @@ internal sealed unsafe class InProcessTransport : ITransport
         Span<byte> buffer = stackalloc byte[1024];
         for (int rank = Rank + 1; rank < WorldSize; rank++)
         {
-            byte* own = (byte*)call.Send + (bytes * rank), other = (byte*)_group.Ranks[rank].Call(_own.Sequence).Send + (bytes * Rank);
+            byte* own = (byte*)call.Send + (bytes * rank), other = (byte*)CallOf(rank).Send + (bytes * Rank);
             for (long at = 0; at < bytes; at += buffer.Length)
             {
                 int length = (int)Math.Min(buffer.Length, bytes - at);
