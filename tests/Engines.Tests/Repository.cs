@@ -7,6 +7,9 @@ internal static class Repository
 
     internal static string RankProgram { get; } = Path.Combine(AppContext.BaseDirectory, "RankProgram.dll");
 
+    /// <summary>The start of a command line of the built disttrain.</summary>
+    internal static string[] Tool { get; } = ["dotnet", Path.Combine(Root, "artifacts", "bin", "DistTrain.Cli", new DirectoryInfo(AppContext.BaseDirectory).Name, "disttrain.dll")];
+
     internal static string Deploy(params ReadOnlySpan<string> parts) => Path.Combine([Root, "deploy", .. parts]);
 
     private static string FindRoot()

@@ -118,7 +118,8 @@ internal sealed class ReplicaFailures
                 // What others throw because this one failed is no news; what stopped a collective may come before its cause.
                 if (_first is null || (_first is CommunicatorAbortedException && failure is not CommunicatorAbortedException)) _first = failure;
             }
-            replica.Communicator.Abort($"{replica} failed: {failure.Message}");
+            // All replicas agree to stop at the same step: nobody waits for anybody then, and the group ends in order.
+            if (failure is not PreemptedException) replica.Communicator.Abort($"{replica} failed: {failure.Message}");
         }
     }
 

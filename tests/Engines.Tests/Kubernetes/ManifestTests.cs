@@ -147,7 +147,7 @@ public sealed class ManifestTests
     }
 
     private static void CheckLaunch(string[] line, string nodes, string nodeRank, string address, string port) => Assert.Equal(
-        ["disttrain", "launch", "--nproc-per-node=1", "--nnodes=" + nodes, "--node-rank=" + nodeRank, "--master-addr=" + address, "--master-port=" + port, "--", "disttrain", "train", "--device", "cuda:0"], line);
+        ["disttrain", "launch", "--nproc-per-node=1", "--nnodes=" + nodes, "--node-rank=" + nodeRank, "--master-addr=" + address, "--master-port=" + port, "--grace=110", "--", "disttrain", "train", "--device", "cuda:0"], line.Take(13));
 
     private static IEnumerable<V1PodSpec> Pods(string name) => Manifest.Parse(Manifest.Text(name)).SelectMany(item => item switch
     {
