@@ -11,7 +11,7 @@ public sealed record AllReduceOptions
     public const string Usage = """
         Usage: bench allreduce [options]      collectives between ranks, with the columns of nccl-tests
 
-          --transport NAME       shm (processes of this machine), inprocess (threads), mpi or nccl (default: shm)
+          --transport NAME       shm (processes of this machine), inprocess (threads), mpi (default: shm); nccl is refused: host memory is measured
           --algorithm A,B        own (the transport's), ring, direct, recursive-doubling, tree, auto (by fitted costs); default: own
           --verb NAME            all-reduce, reduce-scatter, all-gather, broadcast, reduce, all-to-all, send-recv (default: all-reduce)
           --ranks N              ranks to start on this machine (default: 2); inside a launcher its world is joined instead

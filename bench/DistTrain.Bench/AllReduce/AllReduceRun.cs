@@ -18,7 +18,7 @@ public sealed class AllReduceRun(AllReduceOptions options, IReadOnlyList<string>
         {
             "shm" => RunProcesses(),
             "mpi" => RunUnderMpirun(),
-            _ => throw new UsageException($"--transport {options.Transport} joins the world of a launcher: start it as `disttrain launch --nproc-per-node N -- ...`, one GPU a rank"),
+            _ => throw new NotSupportedException($"--transport {options.Transport} moves GPU memory, and this bench writes and checks host memory; measure shm, inprocess or mpi"),
         };
     }
 
@@ -75,7 +75,7 @@ public sealed class AllReduceRun(AllReduceOptions options, IReadOnlyList<string>
         "shm" => Communicator.SharedMemory(place.Rank, place.WorldSize, place.Address(name), place.Secret, communicator),
         "mpi" when name != RankWorld.ControlName || !IsOurs => Communicator.Mpi(communicator),
         "mpi" => Communicator.SharedMemory(place.Rank, place.WorldSize, place.Address(name), place.Secret, communicator),
-        _ => throw new NotSupportedException($"--transport {options.Transport} is not measured by this version: {name}"),
+        _ => throw new NotSupportedException($"--transport {options.Transport} moves GPU memory, and this bench writes and checks host memory ({name}); measure shm, inprocess or mpi"),
     };
 
     private int RunUnderMpirun()
