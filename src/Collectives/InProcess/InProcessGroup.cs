@@ -59,6 +59,27 @@ internal sealed class InProcessGroup
         }
     }
 
+    /// <summary>
+    /// Begins work on other ranks' memory. A rank whose call fails waits for the end of such work before it returns: its buffers must not go while others read them.
+    /// </summary>
+    internal void BeginMove(InProcessRank own)
+    {
+        own.IsMoving = true;
+        // Either this sees a failure, or who failed sees this.
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _failure) is not { } failure) return;
+        own.IsMoving = false;
+        throw failure();
+    }
+
+    /// <summary>Returns when no rank works on another one's memory, nor will: for calls that failed.</summary>
+    internal void AwaitMoves()
+    {
+        Interlocked.MemoryBarrier();
+        foreach (InProcessRank rank in Ranks)
+            while (rank.IsMoving) Thread.Yield();
+    }
+
     /// <summary>To be called after what others may wait for was written.</summary>
     internal void Wake()
     {

@@ -13,13 +13,20 @@ internal sealed class InProcessRank
     private readonly HostCall[] _calls = new HostCall[2];
     private long _recorded, _timeoutTicks = TimeSpan.FromMinutes(10).Ticks;
 
-    private PaddedCount _arrivals;
+    private PaddedCount _arrivals, _isMoving;
 
     /// <summary>Barriers entered since the group began. Written by the rank itself, read by all.</summary>
     internal long Arrivals
     {
         get => Volatile.Read(ref _arrivals.Value);
         set => Volatile.Write(ref _arrivals.Value, value);
+    }
+
+    /// <summary>Whether it is reading or writing other ranks' memory.</summary>
+    internal bool IsMoving
+    {
+        get => Volatile.Read(ref _isMoving.Value) != 0;
+        set => Volatile.Write(ref _isMoving.Value, value ? 1 : 0);
     }
 
     /// <summary>Whether it disposed its communicator.</summary>

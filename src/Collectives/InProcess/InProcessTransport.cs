@@ -51,13 +51,18 @@ internal sealed unsafe class InProcessTransport : ITransport
         try
         {
             Meet(call);
-            if (call.Verb != CollectiveVerb.Barrier && call.ElementCount > 0) Move(call, call.DType.ByteSize());
+            if (call.Verb != CollectiveVerb.Barrier && call.ElementCount > 0)
+            {
+                _group.BeginMove(_own);
+                Move(call, call.DType.ByteSize());
+                _own.IsMoving = false;
+            }
             if (call.Verb != CollectiveVerb.Barrier) _group.Barrier(_own);
             succeeded = true;
         }
         finally
         {
-            _own.End(succeeded);
+            End(succeeded);
         }
     }
 
@@ -84,7 +89,7 @@ internal sealed unsafe class InProcessTransport : ITransport
         }
         finally
         {
-            _own.End(succeeded);
+            End(succeeded);
         }
     }
 
@@ -249,6 +254,14 @@ internal sealed unsafe class InProcessTransport : ITransport
         }
     }
 
+    // The caller may free its buffers when a call has ended, however it ended.
+    private void End(bool succeeded)
+    {
+        _own.IsMoving = false;
+        _own.End(succeeded);
+        if (!succeeded) _group.AwaitMoves();
+    }
+
     private void Receive(in HostTransfer t)
     {
         InProcessChannel channel = _own.Inbox[t.Peer];
@@ -261,8 +274,10 @@ internal sealed unsafe class InProcessTransport : ITransport
             _group.ThrowIfDead();
         }
         DType dtype = ShimNumbers.DTypeOf(t.ShimDType);
+        _group.BeginMove(_own);
         if (t.Verb == (int)CollectiveVerb.Receive) Copy(sent.Memory, t.Memory, t.ElementCount * dtype.ByteSize());
         else HostReduction.Reduce(dtype, (ReduceOp)t.Op, [t.Memory], [sent.Memory, t.Memory], t.ElementCount);
+        _own.IsMoving = false;
         channel.Take();
         _group.Wake();
     }

@@ -1,5 +1,5 @@
-using System.Runtime.ExceptionServices;
 using DistTrain.Kernels;
+using DistTrain.TestKit;
 
 namespace DistTrain.Collectives.Tests;
 
@@ -17,26 +17,13 @@ internal static class World
     {
         ICommunicator[]? all = kind == WorldKind.InProcess ? Communicator.InProcess(worldSize, options) : null;
         string address = $"@disttrain-world-{Environment.ProcessId}-{Guid.NewGuid():N}";
-        Exception?[] failures = new Exception?[worldSize];
-        Thread[] threads = [.. Enumerable.Range(0, worldSize).Select(rank => new Thread(() =>
+        RankThreads.Run(worldSize, rank =>
         {
-            try
-            {
-                using CpuDevice device = new("cpu", InstructionSet.Vector128, 1);
-                using ICommunicator communicator = all?[rank] ?? Communicator.SharedMemory(rank, worldSize, address, [1, 2, 3], options);
-                Guard(communicator, () => program(communicator, device));
-                if (leavesTogether) communicator.Barrier(device.DefaultStream);
-            }
-#pragma warning disable CA1031 // Thrown below, on the test's thread.
-            catch (Exception failure)
-#pragma warning restore CA1031
-            {
-                failures[rank] = failure;
-            }
-        }))];
-        foreach (Thread thread in threads) thread.Start();
-        foreach (Thread thread in threads) thread.Join();
-        if ((failures.FirstOrDefault(f => f is not null and not CollectiveException) ?? failures.FirstOrDefault(f => f is not null)) is { } first) ExceptionDispatchInfo.Throw(first);
+            using CpuDevice device = new("cpu", InstructionSet.Vector128, 1);
+            using ICommunicator communicator = all?[rank] ?? Communicator.SharedMemory(rank, worldSize, address, [1, 2, 3], options);
+            Guard(communicator, () => program(communicator, device));
+            if (leavesTogether) communicator.Barrier(device.DefaultStream);
+        }, failure => failure is CollectiveException);
     }
 
     // A failed check of one rank must not leave the others waiting.

@@ -1,5 +1,5 @@
-using System.Runtime.ExceptionServices;
 using DistTrain.Collectives;
+using DistTrain.TestKit;
 
 namespace DistTrain.Runtime.Tests;
 
@@ -18,28 +18,11 @@ internal static class ReplicaThreads
         Run(worldSize, rank => Communicator.SharedMemory(rank, worldSize, address, [1, 2, 3], options), replica);
     }
 
-    private static void Run(int worldSize, Func<int, ICommunicator> join, Action<int, ICommunicator> replica)
+    private static void Run(int worldSize, Func<int, ICommunicator> join, Action<int, ICommunicator> replica) => RankThreads.Run(worldSize, rank =>
     {
-        Exception?[] failures = new Exception?[worldSize];
-        Thread[] threads = [.. Enumerable.Range(0, worldSize).Select(rank => new Thread(() =>
-        {
-            try
-            {
-                using ICommunicator communicator = join(rank);
-                replica(rank, communicator);
-                // Nobody leaves before all are done.
-                communicator.Barrier(TestKit.TestDevices.Get(TestKit.TestDevice.Vector128).DefaultStream);
-            }
-#pragma warning disable CA1031 // Thrown below, on the test's thread.
-            catch (Exception failure)
-#pragma warning restore CA1031
-            {
-                failures[rank] = failure;
-            }
-        }))];
-        foreach (Thread thread in threads) thread.Start();
-        foreach (Thread thread in threads) thread.Join();
-        // The others only lost a peer.
-        if ((failures.FirstOrDefault(f => f is not null and not CommunicatorLostException) ?? failures.FirstOrDefault(f => f is not null)) is { } first) ExceptionDispatchInfo.Throw(first);
-    }
+        using ICommunicator communicator = join(rank);
+        replica(rank, communicator);
+        // Nobody leaves before all are done.
+        communicator.Barrier(TestDevices.Get(TestDevice.Vector128).DefaultStream);
+    }, failure => failure is CommunicatorLostException);
 }
