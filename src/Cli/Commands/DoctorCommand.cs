@@ -85,7 +85,7 @@ internal static class DoctorCommand
     private static void ReportLibrary(string library, string title, string remedy)
     {
         IReadOnlyList<(string File, bool Loaded)> tried = NativeLibraries.Probe(library);
-        string outcome = string.Join(", ", tried.Select(probe => $"{probe.File} {(probe.Loaded ? "loads" : "not found")}"));
+        string outcome = string.Join(", ", tried.Select(probe => $"{probe.File} {(probe.Loaded ? "loads" : Path.IsPathRooted(probe.File) ? "does not load (it needs the driver)" : "not found")}"));
         Console.WriteLine($"{title,-14} {outcome}");
         if (!tried.Any(probe => probe.Loaded)) Console.WriteLine($"{"",-14} {remedy}");
     }
