@@ -92,12 +92,15 @@ for file in /proc/[0-9]*/cmdline; do
 done 2>/dev/null
 exit 0'
 
-job='' asked=''
+job='' asked='' ended=''
 # shellcheck disable=SC2317 # called by trap
 pass_on() { # the signal that came
     if [[ -z $job ]]; then
         asked=$1
+    elif [[ -n $ended ]]; then
+        : # mpirun would leave its ranks behind at a second TERM
     elif [[ -n $asked ]]; then
+        ended=yes
         kill -TERM "$job" 2>/dev/null
     else
         asked=$1
@@ -123,7 +126,7 @@ for ((restarts = 0; ; restarts++)); do
     done
     job=''
     if [[ -n $asked ]]; then
-        ((code == 0 || code == 143)) || exit "$code"
+        [[ -n $ended ]] || ((code == 0 || code == 143)) || exit "$code"
         [[ $asked == INT ]] && exit 130
         exit 143
     fi

@@ -58,6 +58,22 @@ public sealed class MpirunScriptTests : IDisposable
     }
 
     [Fact]
+    public void A_second_term_and_more_end_ranks_that_do_not_stop()
+    {
+        SkipWithoutOpenMpi();
+        string rank = _folder.Script("rank.sh", $"trap '' TERM; touch {_folder.Path}/up$OMPI_COMM_WORLD_RANK; while :; do sleep 0.1; done");
+        using Command command = new([], Script, rank);
+        for (int turn = 0; turn < 100 && !(File.Exists(_folder["up0"]) && File.Exists(_folder["up1"])); turn++) Thread.Sleep(100);
+        for (int turn = 0; turn < 4; turn++)
+        {
+            command.Signal(Command.Terminate);
+            Thread.Sleep(300);
+        }
+        Assert.Equal(143, command.Wait(20).ExitCode);
+        Processes.AssertNone(() => Processes.With(_folder.Path));
+    }
+
+    [Fact]
     public void Slots_of_the_hostfile_say_how_many_ranks()
     {
         File.WriteAllText(_folder["hosts"], "# two here\nlocalhost slots=2\n");
