@@ -32,13 +32,15 @@ public sealed record VariableOptions
 /// </summary>
 public abstract class ReplicaVariables : IDisposable
 {
-    private protected ReplicaVariables(Module model, Optimizer optimizer, BatchShard shard)
+    /// <param name="model">The replica's model.</param>
+    /// <param name="optimizer">What makes new values of gradients.</param>
+    /// <param name="shard">The replica's part of each batch.</param>
+    /// <param name="trained">The model's parameters that get gradients; null: those that the optimizer has.</param>
+    private protected ReplicaVariables(Module model, Optimizer optimizer, BatchShard shard, IEnumerable<Parameter>? trained = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         (Model, Optimizer, Shard) = (model, optimizer, shard);
-        // The optimizer's parameters may be copies of the model's on another device.
-        HashSet<string> trained = [.. optimizer.Parameters.Select(parameter => parameter.Name)];
-        Gradients = new GradientStore(model.Parameters().Where(parameter => trained.Contains(parameter.Name)));
+        Gradients = new GradientStore(trained ?? optimizer.Parameters);
     }
 
     /// <summary>The model; stays the caller's.</summary>

@@ -114,12 +114,21 @@ internal sealed class TcpStoreRig : IDisposable
         Assert.Equal(0, Server.ConnectionCount);
         Assert.Equal(0, Server.Pump.GreetingCount);
         Assert.Equal(0, Server.Pump.Requests.WaiterCount);
-        using Socket again = TcpStoreServer.Listen(Port);
         if (!OperatingSystem.IsLinux()) return;
+        Assert.False(IsListenedOn(Port), $"port {Port} is still listened on");
         // Threads bear the port in their names, so that tests beside this one don't count.
         string[] names = [$"store {Port}", $"client {Port}"];
         // A joined thread is gone for us a moment before it is for the system.
         WaitUntil(() => !Directory.EnumerateDirectories("/proc/self/task").Select(ReadName).Any(names.Contains));
+    }
+
+    // By the system's own list: binding the port again would fail too if a test beside this one has it as its end of a connection.
+    private static bool IsListenedOn(int port)
+    {
+        const string Listening = "0A";
+        string place = $":{port:X4}";
+        return new[] { "/proc/net/tcp", "/proc/net/tcp6" }.Where(File.Exists).SelectMany(File.ReadLines)
+            .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Any(fields => fields.Length > 3 && fields[1].EndsWith(place, StringComparison.Ordinal) && fields[3] == Listening);
     }
 
     private static string ReadName(string task)

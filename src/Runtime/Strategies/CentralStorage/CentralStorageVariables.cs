@@ -24,7 +24,12 @@ internal sealed class CentralStorageVariables : ReplicaVariables
     }
 
     private CentralStorageVariables(Replica replica, ExecutionStream storage, Module model, Parameter[] stored, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
-        : base(model, optimizer(stored), replica.Shard)
+        : this(replica, storage, model, stored, optimizer(stored), options)
+    {
+    }
+
+    private CentralStorageVariables(Replica replica, ExecutionStream storage, Module model, Parameter[] stored, Optimizer optimizer, VariableOptions options)
+        : base(model, optimizer, replica.Shard, Working(model, stored, optimizer))
     {
         (_communicator, _storage, _stored, _checksReplicas) = (replica.Communicator, storage, stored, options.ChecksReplicas);
         _isApart = replica.IsFirst && storage.Device != replica.Device;
@@ -81,6 +86,10 @@ internal sealed class CentralStorageVariables : ReplicaVariables
         replica.Stream.Synchronize();
         return [.. model.Parameters().Select(parameter => replica.IsFirst && storage.Device != replica.Device ? parameter.CopyTo(replica.Stream, storage) : parameter)];
     }
+
+    // The optimizer may have copies of the model's parameters: the same, at the same places.
+    private static IEnumerable<Parameter> Working(Module model, Parameter[] stored, Optimizer optimizer) =>
+        model.Parameters().Where((_, place) => optimizer.Parameters.Contains(stored[place]));
 
     private void Step(ExecutionStream stream, float learningRate)
     {
