@@ -95,7 +95,7 @@ if command -v cmake >/dev/null && command -v cc >/dev/null; then
     while read -r bad all; do
         failed=$((failed + bad))
         passed=$((passed + all - bad))
-    done < <(sed -nE 's/.*tests passed, ([0-9]+) tests failed out of ([0-9]+).*/\1 \2/p; s/.*the build failed.*/1 1/p' artifacts/test-results/nccl-shim.log)
+    done < <(sed -nE 's/^shim, .*tests passed, ([0-9]+) tests failed out of ([0-9]+).*/\1 \2/p; s/^shim, .*the build failed.*/1 1/p' artifacts/test-results/nccl-shim.log)
 else
     echo "   skipped: cmake and a C compiler are needed (Debian: apt-get install cmake gcc)"
     skipped=$((skipped + 1))
