@@ -91,7 +91,8 @@ dt_status nccl_wait_stream(nccl *self, cuda_stream stream, const char *what) {
         dt_status status = nccl_state(self);
         if (status != DT_OK) return status;
         cuda_result result = self->cuda->stream_query(stream);
-        if (result == CUDA_SUCCESS) return DT_OK;
+        /* An abort ends the stream's work too, and has been written down before it did. */
+        if (result == CUDA_SUCCESS) return nccl_state(self);
         if (result != CUDA_NOT_READY) return nccl_check_cuda(self, what, result);
         int64_t now = nanoseconds_now();
         if (now - asked > ASK_NS) {
