@@ -5,27 +5,36 @@ using DistTrain.Kernels;
 namespace DistTrain.Runtime;
 
 /// <summary>
-/// Checkpoints of one job in a local folder: <c>step-000000000120/</c> with <c>model.safetensors</c>, <c>optimizer.safetensors</c> and, written last, <c>manifest.json</c>. Every file appears
+/// Checkpoints of one job in a storage, such as a local folder: <c>step-000000000120/</c> with <c>model.safetensors</c>, <c>optimizer.safetensors</c> and, written last, <c>manifest.json</c>. Every file appears
 /// whole or not at all; a folder without a good manifest, or with a file that does not fit it, is no checkpoint and is passed over.
 /// </summary>
 public sealed partial class CheckpointFolder
 {
     internal const string ModelFile = "model.safetensors", OptimizerFile = "optimizer.safetensors";
-    private readonly string _path;
+    private readonly ICheckpointStorage _storage;
 
-    /// <param name="path">The folder; made when the first checkpoint is written.</param>
+    /// <param name="path">A local folder; made when the first checkpoint is written.</param>
     public CheckpointFolder(string path)
+        : this(new LocalCheckpointStorage(path))
     {
-        ArgumentException.ThrowIfNullOrEmpty(path);
-        _path = Path.GetFullPath(path);
     }
 
-    /// <summary>Steps of which there is a folder, newest first; whether it is whole shows when it is opened.</summary>
-    public IReadOnlyList<long> Steps => !Directory.Exists(_path) ? [] :
-        [.. Directory.EnumerateDirectories(_path).Select(Path.GetFileName).Where(name => StepName().IsMatch(name!)).Select(name => long.Parse(name!.AsSpan(5), CultureInfo.InvariantCulture)).OrderDescending()];
+    /// <param name="storage">Where the checkpoints lie; stays the caller's.</param>
+    public CheckpointFolder(ICheckpointStorage storage)
+    {
+        ArgumentNullException.ThrowIfNull(storage);
+        _storage = storage;
+    }
 
-    /// <summary>The folder of a step's checkpoint.</summary>
-    public string PathOf(long step) => Path.Combine(_path, $"step-{step.ToString("d12", CultureInfo.InvariantCulture)}");
+    /// <summary>Where it is, for messages.</summary>
+    internal string Place => _storage.PlaceOf("");
+
+    /// <summary>Steps of which there is a folder, newest first; whether it is whole shows when it is opened.</summary>
+    public IReadOnlyList<long> Steps =>
+        [.. _storage.ListFolders().Where(name => StepName().IsMatch(name)).Select(name => long.Parse(name.AsSpan(5), CultureInfo.InvariantCulture)).OrderDescending()];
+
+    /// <summary>The folder of a step's checkpoint, as the storage tells of it: a path where it is local.</summary>
+    public string PathOf(long step) => _storage.PlaceOf(FolderOf(step));
 
     /// <summary>Reads the newest checkpoint whose every byte is as it was written; damaged ones are passed over and told of.</summary>
     /// <param name="say">Told of each damaged checkpoint.</param>
@@ -94,14 +103,13 @@ public sealed partial class CheckpointFolder
     /// <summary>Writes a checkpoint; blocks until it is on the disk. If that fails what was there before is untouched.</summary>
     internal void Write(TrainingPosition position, int replicas, StateSnapshot model, StateSnapshot optimizer)
     {
-        string folder = PathOf(position.Step);
-        Directory.CreateDirectory(folder);
+        string folder = FolderOf(position.Step);
         // The manifest of an earlier try would vouch for files that are about to change.
-        File.Delete(Path.Combine(folder, CheckpointManifest.FileName));
+        _storage.Delete($"{folder}/{CheckpointManifest.FileName}");
         CheckpointFile[] files = [Write(folder, ModelFile, model), Write(folder, OptimizerFile, optimizer)];
         CheckpointManifest manifest = new(CheckpointManifest.CurrentVersion, typeof(CheckpointFolder).Assembly.GetName().Version!.ToString(3), replicas, position, files);
-        DurableFile.Write(Path.Combine(folder, CheckpointManifest.FileName), file => file.Write(manifest.ToBytes()));
-        DurableFile.FlushDirectory(_path);
+        byte[] bytes = manifest.ToBytes();
+        _storage.Write($"{folder}/{CheckpointManifest.FileName}", file => file.Write(bytes));
     }
 
     /// <summary>Removes all but the newest so many whole checkpoints and those named.</summary>
@@ -111,7 +119,7 @@ public sealed partial class CheckpointFolder
         foreach (long step in Steps)
         {
             if (alsoKept.Contains(step)) continue;
-            bool isWhole = File.Exists(Path.Combine(PathOf(step), CheckpointManifest.FileName));
+            bool isWhole = HasManifest(step);
             if (isWhole && kept++ < keepCount) continue;
             // A folder without manifest that is newer than all whole ones may be another process's work of this moment.
             if (!isWhole && kept == 0) continue;
@@ -121,27 +129,34 @@ public sealed partial class CheckpointFolder
 
     internal CheckpointManifest ReadManifest(long step)
     {
-        string path = Path.Combine(PathOf(step), CheckpointManifest.FileName);
-        if (!File.Exists(path)) throw new CheckpointException($"{path} is missing: the checkpoint was not finished");
-        CheckpointManifest manifest = CheckpointManifest.Read(path);
+        string name = $"{FolderOf(step)}/{CheckpointManifest.FileName}", path = _storage.PlaceOf(name);
+        using ICheckpointFile file = _storage.Open(name) ?? throw new CheckpointException($"{path} is missing: the checkpoint was not finished");
+        CheckpointManifest manifest = CheckpointManifest.Read(file, path);
         return manifest.Position.Step == step ? manifest : throw new CheckpointException($"{path}: it belongs to step {manifest.Position.Step}: the folder was renamed");
     }
 
-    private static CheckpointFile Write(string folder, string name, StateSnapshot snapshot)
+    private static string FolderOf(long step) => $"step-{step.ToString("d12", CultureInfo.InvariantCulture)}";
+
+    private bool HasManifest(long step)
     {
-        string path = Path.Combine(folder, name);
-        SafetensorsWriter.Write(path, snapshot.Stream, snapshot.Tensors);
-        return new CheckpointFile(name, new FileInfo(path).Length, snapshot.Checksums());
+        using ICheckpointFile? file = _storage.Open($"{FolderOf(step)}/{CheckpointManifest.FileName}");
+        return file is not null;
+    }
+
+    private CheckpointFile Write(string folder, string name, StateSnapshot snapshot)
+    {
+        (Action<Stream> write, long byteCount) = SafetensorsWriter.Prepare(snapshot.Stream, snapshot.Tensors);
+        _storage.Write($"{folder}/{name}", write);
+        return new CheckpointFile(name, byteCount, snapshot.Checksums());
     }
 
     private void Read(ExecutionStream stream, long step, CheckpointFile file, Action<string, Tensor> take)
     {
         if (file.Name != Path.GetFileName(file.Name)) throw new CheckpointException($"{PathOf(step)}: its manifest names '{file.Name}', which is no file name");
-        string path = Path.Combine(PathOf(step), file.Name);
-        FileInfo info = new(path);
-        if (!info.Exists) throw new CheckpointException($"{path} is missing");
-        if (info.Length != file.ByteCount) throw new CheckpointException($"{path} has {info.Length:N0} bytes, {file.ByteCount:N0} were written: damaged");
-        using SafetensorsReader reader = SafetensorsReader.Open(path);
+        string name = $"{FolderOf(step)}/{file.Name}", path = _storage.PlaceOf(name);
+        using ICheckpointFile content = _storage.Open(name) ?? throw new CheckpointException($"{path} is missing");
+        if (content.ByteCount != file.ByteCount) throw new CheckpointException($"{path} has {content.ByteCount:N0} bytes, {file.ByteCount:N0} were written: damaged");
+        using SafetensorsReader reader = SafetensorsReader.Open(path, content);
         if (reader.Entries.Count != file.Tensors.Count) throw new CheckpointException($"{path} has {reader.Entries.Count} tensors, {file.Tensors.Count} were written");
         foreach (CheckpointTensor expected in file.Tensors)
         {
@@ -155,8 +170,8 @@ public sealed partial class CheckpointFolder
     private void Remove(long step)
     {
         // First the manifest: half removed, it is no checkpoint any more.
-        File.Delete(Path.Combine(PathOf(step), CheckpointManifest.FileName));
-        Directory.Delete(PathOf(step), recursive: true);
+        _storage.Delete($"{FolderOf(step)}/{CheckpointManifest.FileName}");
+        _storage.DeleteFolder(FolderOf(step));
     }
 
     [GeneratedRegex(@"^step-\d{12,18}$")]

@@ -52,10 +52,9 @@ public sealed record CheckpointManifest(int Version, string Code, int Replicas, 
     }
 
     /// <exception cref="CheckpointException">It is damaged, or of a version that this library does not read.</exception>
-    internal static CheckpointManifest Read(string path)
+    internal static CheckpointManifest Read(ICheckpointFile file, string path)
     {
-        if (new FileInfo(path).Length > LargestByteCount) throw new CheckpointException($"{path}: longer than any manifest; it is damaged");
-        byte[] bytes = File.ReadAllBytes(path);
+        byte[] bytes = ReadAll(file, path);
         int end = bytes.Length - ChecksumLine.Length - 9;
         if (end <= 0 || Encoding.ASCII.GetString(bytes.AsSpan(end)) != $"{ChecksumLine}{Crc32C.Compute(bytes.AsSpan(0, end)).ToString("x8", CultureInfo.InvariantCulture)}\n")
             throw new CheckpointException($"{path}: its checksum does not fit its content: damaged or half written");
@@ -69,5 +68,17 @@ public sealed record CheckpointManifest(int Version, string Code, int Replicas, 
         {
             throw new CheckpointException($"{path}: not a manifest: {failure.Message}", failure);
         }
+    }
+
+    private static byte[] ReadAll(ICheckpointFile file, string path)
+    {
+        if (file.ByteCount > LargestByteCount) throw new CheckpointException($"{path}: longer than any manifest; it is damaged");
+        byte[] bytes = new byte[file.ByteCount];
+        for (int done = 0, read; done < bytes.Length; done += read)
+        {
+            read = file.Read(bytes.AsSpan(done), done);
+            if (read == 0) return bytes[..done];
+        }
+        return bytes;
     }
 }

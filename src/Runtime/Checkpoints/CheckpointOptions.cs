@@ -3,8 +3,11 @@ namespace DistTrain.Runtime;
 /// <summary>When training saves where it stands, and whether it goes on from there.</summary>
 public sealed record CheckpointOptions
 {
-    /// <summary>The folder; one job's, seen by all its processes. Made if it is not there.</summary>
-    public required string Folder { get; init; }
+    /// <summary>The local folder; one job's, seen by all its processes. Made if it is not there. Null with <see cref="Storage"/>.</summary>
+    public string? Folder { get; init; }
+
+    /// <summary>Where checkpoints lie instead of in a local folder; one job's, seen by all its processes. Stays the caller's.</summary>
+    public ICheckpointStorage? Storage { get; init; }
 
     /// <summary>Steps between two checkpoints; 0: only by <see cref="Every"/>, at the ends of epochs, and when training stops.</summary>
     public long EveryStepCount { get; init; }
@@ -27,9 +30,11 @@ public sealed record CheckpointOptions
     /// <summary>Told what a user should know: which checkpoint is gone on from, which was damaged, what could not be written. Called on any thread.</summary>
     public Action<string>? Say { get; init; }
 
+    internal ICheckpointStorage Place => Storage ?? new LocalCheckpointStorage(Folder!);
+
     internal void Check()
     {
-        ArgumentException.ThrowIfNullOrEmpty(Folder);
+        if (string.IsNullOrEmpty(Folder) == Storage is null) throw new ArgumentException($"checkpoints need either {nameof(Folder)} or {nameof(Storage)}, {(Storage is null ? "neither is" : "both are")} given");
         ArgumentOutOfRangeException.ThrowIfNegative(EveryStepCount);
         ArgumentOutOfRangeException.ThrowIfLessThan(KeepCount, 2);
         if (Every is { } every) ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(every, TimeSpan.Zero, nameof(Every));

@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using DistTrain.Kernels;
-using Microsoft.Win32.SafeHandles;
 
 namespace DistTrain.Runtime;
 
@@ -14,10 +13,10 @@ namespace DistTrain.Runtime;
 public sealed unsafe class SafetensorsReader : IDisposable
 {
     private const int StagingByteCount = 4 << 20;
-    private readonly SafeFileHandle _file;
+    private readonly ICheckpointFile _file;
     private readonly Dictionary<string, SafetensorsEntry> _byName;
 
-    private SafetensorsReader(string path, SafeFileHandle file, SafetensorsHeader header)
+    private SafetensorsReader(string path, ICheckpointFile file, SafetensorsHeader header)
     {
         Path = path;
         _file = file;
@@ -38,9 +37,11 @@ public sealed unsafe class SafetensorsReader : IDisposable
     /// <summary>Opens a file and checks its header.</summary>
     /// <exception cref="SafetensorsException">It is damaged or no such file.</exception>
     /// <exception cref="IOException">It can't be read.</exception>
-    public static SafetensorsReader Open(string path)
+    public static SafetensorsReader Open(string path) => Open(path, LocalFileSystem.OpenExisting(path));
+
+    /// <summary>The same of a file that is open already, and goes with the reader.</summary>
+    internal static SafetensorsReader Open(string path, ICheckpointFile file)
     {
-        SafeFileHandle file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
         try
         {
             return new SafetensorsReader(path, file, ReadHeader(file, path));
@@ -103,9 +104,9 @@ public sealed unsafe class SafetensorsReader : IDisposable
     /// <summary>Closes the file.</summary>
     public void Dispose() => _file.Dispose();
 
-    private static SafetensorsHeader ReadHeader(SafeFileHandle file, string path)
+    private static SafetensorsHeader ReadHeader(ICheckpointFile file, string path)
     {
-        long fileByteCount = RandomAccess.GetLength(file);
+        long fileByteCount = file.ByteCount;
         Span<byte> prefix = stackalloc byte[SafetensorsHeader.LengthByteCount];
         if (fileByteCount < prefix.Length || !TryReadExactly(file, prefix, 0))
             throw new SafetensorsException(path, $"the file has {fileByteCount} bytes, a safetensors file begins with the {prefix.Length} bytes of its header's length", null, 0);
@@ -166,11 +167,11 @@ public sealed unsafe class SafetensorsReader : IDisposable
             throw new SafetensorsException(Path, "the file ends inside the tensor: it became shorter after it was opened", entry.Name, entry.Offset + from);
     }
 
-    private static bool TryReadExactly(SafeFileHandle file, Span<byte> destination, long offset)
+    private static bool TryReadExactly(ICheckpointFile file, Span<byte> destination, long offset)
     {
         while (destination.Length > 0)
         {
-            int read = RandomAccess.Read(file, destination, offset);
+            int read = file.Read(destination, offset);
             if (read == 0) return false;
             destination = destination[read..];
             offset += read;

@@ -30,18 +30,27 @@ public static unsafe class SafetensorsWriter
     public static void Write(string path, ExecutionStream stream, IEnumerable<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
+        (Action<Stream> write, _) = Prepare(stream, tensors, metadata);
+        DurableFile.Write(path, write);
+    }
+
+    /// <summary>What writes the file's bytes into any stream, and how many they are; errors of names and sizes are told at once.</summary>
+    internal static (Action<Stream> Write, long ByteCount) Prepare(ExecutionStream stream, IEnumerable<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(tensors);
         KeyValuePair<string, Tensor>[] ordered = Arrange(tensors);
         byte[] header = MakeHeader(ordered, metadata);
         stream.Synchronize();
-        DurableFile.Write(path, file =>
+        return (Write, header.Length + ordered.Sum(pair => pair.Value.ByteCount));
+
+        void Write(Stream file)
         {
             file.Write(header);
             byte[] staging = ArrayPool<byte>.Shared.Rent(StagingByteCount);
             foreach ((_, Tensor tensor) in ordered) WriteElements(file, stream, tensor, staging);
             ArrayPool<byte>.Shared.Return(staging);
-        });
+        }
     }
 
     // The JSON writer would replace half a surrogate pair silently: another name would be in the file.
@@ -122,7 +131,7 @@ public static unsafe class SafetensorsWriter
         writer.WriteEndObject();
     }
 
-    private static void WriteElements(FileStream file, ExecutionStream stream, Tensor tensor, byte[] staging)
+    private static void WriteElements(Stream file, ExecutionStream stream, Tensor tensor, byte[] staging)
     {
         for (long done = 0; done < tensor.ByteCount; done += StagingByteCount)
         {

@@ -16,7 +16,7 @@ internal sealed class TrainingCheckpoints : IDisposable
     internal TrainingCheckpoints(CheckpointOptions options, ReplicaVariables variables)
     {
         options.Check();
-        (_options, _variables, _folder) = (options, variables, new CheckpointFolder(options.Folder));
+        (_options, _variables, _folder) = (options, variables, new CheckpointFolder(options.Place));
         if (variables.IsFirst) _writer = new CheckpointWriter(_folder, options);
     }
 
@@ -41,7 +41,7 @@ internal sealed class TrainingCheckpoints : IDisposable
         _variables.OnLoaded(stream);
         _variables.Optimizer.StepCount = manifest.Position.OptimizerStep;
         _savedStep = manifest.Position.Step;
-        if (_variables.IsFirst) _options.Say?.Invoke($"going on from the checkpoint of step {manifest.Position.Step} in {_options.Folder}");
+        if (_variables.IsFirst) _options.Say?.Invoke($"going on from the checkpoint of step {manifest.Position.Step} in {_folder.Place}");
         return manifest.Position;
     }
 
