@@ -13,7 +13,13 @@ namespace DistTrain.Runtime;
 /// <param name="Data">The input pipeline's position; null where the steps tell it.</param>
 /// <param name="SampleCount">Samples seen by the run, over all its resumptions.</param>
 /// <param name="ValidationLoss">Of the epoch that ended with this step; null where none did.</param>
-public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed, byte[]? Data, long SampleCount, double? ValidationLoss);
+/// <param name="Asynchronous">Of a parameter server: which steps are in the variables; null: all before <paramref name="Step"/>.</param>
+public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed, byte[]? Data, long SampleCount, double? ValidationLoss, AsynchronousSteps? Asynchronous = null);
+
+/// <summary>Steps that workers have done in no certain order.</summary>
+/// <param name="Floor">All steps below are done.</param>
+/// <param name="DoneAhead">Those above it that are done too, ascending.</param>
+public sealed record AsynchronousSteps(long Floor, IReadOnlyList<long> DoneAhead);
 
 /// <summary>A tensor as a manifest knows it.</summary>
 /// <param name="Name">Its name in the file.</param>
