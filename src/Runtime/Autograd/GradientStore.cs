@@ -39,6 +39,9 @@ public sealed class GradientStore : IDisposable
         return slot.IsWritten ? slot.Gradient : null;
     }
 
+    /// <summary>Whether the parameter's gradient is collected.</summary>
+    public bool Has(Parameter parameter) => _slots.ContainsKey(parameter);
+
     /// <summary>Has the parameter's gradient written to this tensor from now on, a view into a bucket for instance. The caller keeps ownership.</summary>
     /// <exception cref="ShapeException">It is not an f32 tensor of the parameter's shape.</exception>
     public void Bind(Parameter parameter, Tensor gradient)

@@ -7,13 +7,17 @@ namespace DistTrain.Runtime;
 /// <summary>One copy of the model at work: a device, and the way to the other replicas. What a strategy's program runs on, a thread each.</summary>
 public sealed class Replica
 {
-    internal Replica(int localIndex, ComputeDevice device, ICommunicator communicator) => (LocalIndex, Device, Communicator) = (localIndex, device, communicator);
+    internal Replica(int localIndex, ComputeDevice device, ICommunicator communicator)
+        : this(device, communicator, communicator.Rank, communicator.WorldSize) => LocalIndex = localIndex;
+
+    /// <summary>One of several that do not communicate with each other.</summary>
+    internal Replica(ComputeDevice device, ICommunicator communicator, int index, int count) => (Device, Communicator, Index, Count) = (device, communicator, index, count);
 
     /// <summary>Its number among all replicas of all processes, from 0.</summary>
-    public int Index => Communicator.Rank;
+    public int Index { get; }
 
     /// <summary>Replicas in all.</summary>
-    public int Count => Communicator.WorldSize;
+    public int Count { get; }
 
     /// <summary>Its number among the replicas of this process.</summary>
     public int LocalIndex { get; }

@@ -86,6 +86,27 @@ public abstract class ReplicaVariables : IDisposable
     /// <summary>The stream of the device that the optimizer's state lies on.</summary>
     internal virtual ExecutionStream OptimizerStream(ExecutionStream stream) => stream;
 
+    /// <summary>Whether steps are given out one by one to whoever is ready (asynchronous training), instead of all replicas doing each together.</summary>
+    internal virtual bool TakesSteps => false;
+
+    /// <summary>The step to do next.</summary>
+    /// <param name="step">The step done last, then the one to do.</param>
+    /// <param name="stepCount">Steps in all.</param>
+    /// <returns>Whether there is one.</returns>
+    internal virtual bool TryTakeStep(ref long step, long stepCount) => ++step < stepCount;
+
+    /// <summary>This replica's part of what is measured.</summary>
+    internal virtual BatchShard EvaluationShard => Shard;
+
+    /// <summary>Has the model hold the newest values, where others change them.</summary>
+    internal virtual void Refresh(ExecutionStream stream)
+    {
+    }
+
+    /// <summary>Has whoever holds the variables save them, where that is not the trainer's work.</summary>
+    /// <returns>Whether they were saved.</returns>
+    internal virtual bool TrySave() => false;
+
     /// <summary>Takes over values that were loaded into the model from outside.</summary>
     internal virtual void OnLoaded(ExecutionStream stream)
     {

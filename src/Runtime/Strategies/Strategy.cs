@@ -66,13 +66,13 @@ public abstract class Strategy : IDisposable
     {
         GC.SuppressFinalize(this);
         foreach (Replica replica in Replicas) replica.Communicator.Dispose();
+        DisposeOwn();
         if (!_ownsDevices) return;
         foreach (Replica replica in Replicas) replica.Device.Dispose();
-        DisposeDevices();
     }
 
-    /// <summary>Disposes what devices the strategy opened besides its replicas'.</summary>
-    private protected virtual void DisposeDevices()
+    /// <summary>Disposes what the strategy has besides its replicas.</summary>
+    private protected virtual void DisposeOwn()
     {
     }
 
@@ -85,13 +85,13 @@ public abstract class Strategy : IDisposable
 
     /// <summary>Checks that devices can work together.</summary>
     /// <exception cref="ArgumentException">None, one twice, or of different kinds.</exception>
-    private protected static IReadOnlyList<ComputeDevice> CheckDevices(string strategy, IReadOnlyList<ComputeDevice> devices)
+    private protected static IReadOnlyList<ComputeDevice> CheckDevices(string strategy, IReadOnlyList<ComputeDevice> devices, bool ofOneKind = true)
     {
         ArgumentNullException.ThrowIfNull(devices);
         if (devices.Count == 0) throw new ArgumentException($"{strategy}: no devices; name at least one", nameof(devices));
         if (devices.GroupBy(device => device).FirstOrDefault(group => group.Count() > 1) is { } twice)
             throw new ArgumentException($"{strategy}: device {twice.Key.Name} is named twice; each replica needs its own (slices of the CPU are cpu:0/2, cpu:1/2)", nameof(devices));
-        if (devices.FirstOrDefault(device => device.Kind != devices[0].Kind) is { } other)
+        if (ofOneKind && devices.FirstOrDefault(device => device.Kind != devices[0].Kind) is { } other)
             throw new ArgumentException($"{strategy}: {devices[0].Name} is {devices[0].Kind}, {other.Name} is {other.Kind}; replicas would wait for the slowest and differ in their last bits: take devices of one kind", nameof(devices));
         return devices;
     }

@@ -51,9 +51,12 @@ public sealed class StrategyTrainer : IDisposable
         return trainer.Train(replica.Stream, batches, replica.IsFirst ? callbacks : null, cancellation);
     })[0];
 
-    /// <summary>Measures on all replicas together; see <see cref="Evaluator"/>.</summary>
-    public EvaluationResult Evaluate(IBatchSource batches, CancellationToken cancellation = default) =>
-        _strategy.Run(replica => Evaluator.Evaluate(replica.Stream, _replicas[replica.LocalIndex].Variables, batches, cancellation))[0];
+    /// <summary>Measures on all replicas together, under a parameter server on the first one of this process; see <see cref="Evaluator"/>.</summary>
+    public EvaluationResult Evaluate(IBatchSource batches, CancellationToken cancellation = default) => _strategy.Run(replica =>
+    {
+        ReplicaVariables variables = _replicas[replica.LocalIndex].Variables;
+        return replica.LocalIndex > 0 && variables.TakesSteps ? null : Evaluator.Evaluate(replica.Stream, variables, batches, cancellation);
+    })[0]!;
 
     /// <inheritdoc/>
     public void Dispose()

@@ -90,16 +90,25 @@ public sealed class DatasetBatchSource : IBatchSource
 
     private int RowsOf(long batchInEpoch) => (int)Math.Min(_batchSize, SamplesPerEpoch - (batchInEpoch * _batchSize));
 
-    private abstract class Feed(DatasetBatchSource source, DatasetIterator<DeviceBatch> run, long firstBatch) : IBatchFeed
+    private abstract class Feed(DatasetBatchSource source, DatasetIterator<DeviceBatch> run, long firstBatch, BatchShard part) : IBatchFeed
     {
         protected DatasetBatchSource Source => source;
 
         private long _next = firstBatch;
 
+        protected BatchShard Part => part;
+
         public Batch Next()
         {
             (long epoch, long batch) = Math.DivRem(_next++, source.BatchCount);
             return Next(epoch * source.SamplesPerEpoch, batch);
+        }
+
+        public void Skip(long count)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(count);
+            run.Skip(source.OwnBatches(_next + count, part) - source.OwnBatches(_next, part));
+            _next += count;
         }
 
         public IteratorState Save() => run.Save();
@@ -112,27 +121,27 @@ public sealed class DatasetBatchSource : IBatchSource
             : throw new InvalidOperationException($"the data end before batch {_next - 1}: an epoch was said to have {source.BatchCount} batches");
     }
 
-    private sealed class SlicingFeed(DatasetBatchSource source, ExecutionStream stream, DatasetIterator<DeviceBatch> run, long firstBatch, BatchShard part) : Feed(source, run, firstBatch)
+    private sealed class SlicingFeed(DatasetBatchSource source, ExecutionStream stream, DatasetIterator<DeviceBatch> run, long firstBatch, BatchShard part) : Feed(source, run, firstBatch, part)
     {
         protected override Batch Next(long firstSampleOfEpoch, long batch)
         {
             using DeviceBatch whole = Take();
             whole.WaitOn(stream);
-            int first = (int)part.Offset(whole.Count), count = (int)part.Length(whole.Count);
+            int first = (int)Part.Offset(whole.Count), count = (int)Part.Length(whole.Count);
             return new Batch(whole[Source._inputs].Slice(first, count), whole[Source._labels].Slice(first, count), firstSampleOfEpoch + whole.FirstIndex + first, whole.Count);
         }
     }
 
-    private sealed class DividedFeed(DatasetBatchSource source, ExecutionStream stream, DatasetIterator<DeviceBatch> run, long firstBatch, BatchShard part) : Feed(source, run, firstBatch)
+    private sealed class DividedFeed(DatasetBatchSource source, ExecutionStream stream, DatasetIterator<DeviceBatch> run, long firstBatch, BatchShard part) : Feed(source, run, firstBatch, part)
     {
         protected override Batch Next(long firstSampleOfEpoch, long batch)
         {
             int rows = Source.RowsOf(batch);
-            long firstSample = firstSampleOfEpoch + (batch * Source._batchSize) + part.Offset(rows);
-            if (part.Length(rows) == 0) return new Batch(Tensor.Allocate(stream, new Shape(0)), Tensor.Allocate(stream, new Shape(0), DType.I32), firstSample, rows);
+            long firstSample = firstSampleOfEpoch + (batch * Source._batchSize) + Part.Offset(rows);
+            if (Part.Length(rows) == 0) return new Batch(Tensor.Allocate(stream, new Shape(0)), Tensor.Allocate(stream, new Shape(0), DType.I32), firstSample, rows);
             using DeviceBatch own = Take();
-            if (own.Count != part.Length(rows))
-                throw new InvalidOperationException($"batch {batch} has {own.Count} samples for replica {part.Index} of {part.Count}, expected {part.Length(rows)} of {rows}: divide it with ShardBatches({Source._batchSize}, shard)");
+            if (own.Count != Part.Length(rows))
+                throw new InvalidOperationException($"batch {batch} has {own.Count} samples for replica {Part.Index} of {Part.Count}, expected {Part.Length(rows)} of {rows}: divide it with ShardBatches({Source._batchSize}, shard)");
             own.WaitOn(stream);
             return new Batch(own[Source._inputs].Share(), own[Source._labels].Share(), firstSample, rows);
         }

@@ -39,7 +39,8 @@ public static class Evaluator
     public static EvaluationResult Evaluate(ExecutionStream stream, ReplicaVariables variables, IBatchSource batches, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(variables);
-        return Evaluate(stream, variables.Model, batches, variables.Shard, numbers => variables.Sum(stream, numbers), cancellation);
+        variables.Refresh(stream);
+        return Evaluate(stream, variables.Model, batches, variables.EvaluationShard, numbers => variables.Sum(stream, numbers), cancellation);
     }
 
     private static EvaluationResult Evaluate(ExecutionStream stream, Module model, IBatchSource batches, BatchShard shard, Action<double[]> sum, CancellationToken cancellation)

@@ -31,6 +31,13 @@ public interface IBatchFeed : IDisposable
     /// <exception cref="InvalidOperationException">There are no more.</exception>
     Batch Next();
 
+    /// <summary>Passes batches over.</summary>
+    /// <param name="count">0 or more; not beyond the end.</param>
+    void Skip(long count)
+    {
+        for (long i = 0; i < count; i++) Next().Dispose();
+    }
+
     /// <summary>The position behind the batch last taken.</summary>
     IteratorState Save();
 }

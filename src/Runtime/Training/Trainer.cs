@@ -16,8 +16,9 @@ public sealed class Trainer : IDisposable
     private readonly bool _ownsVariables;
     private readonly double[] _asked = new double[1];
     private TrainerOptions _options;
-    private IBatchFeed? _feed;
+    private StepFeed? _feed;
     private Tensor? _stepLoss;
+    private bool _isFirstStep;
 
     /// <summary>Trains on one device.</summary>
     /// <param name="model">Initialised; stays the caller's.</param>
@@ -37,6 +38,8 @@ public sealed class Trainer : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(options.AccumulationSteps, 1);
         if (variables.PassesPerStep > 0 && options.AccumulationSteps > 1)
             throw new ArgumentException($"{options.AccumulationSteps} accumulation steps with virtual shards, which divide a batch already: take more shards instead", nameof(options));
+        if (variables.TakesSteps && options.Checkpoints is not null)
+            throw new ArgumentException("a parameter server saves its variables itself: set ParameterStoreOptions.Checkpoints instead of the trainer's", nameof(options));
         (_variables, _options, _configured) = (variables, options, options);
         _loss = options.Loss ?? Losses.CrossEntropy;
     }
@@ -66,21 +69,25 @@ public sealed class Trainer : IDisposable
         using TrainingLog log = new(stream, _variables, _options, batches.BatchCount, stepCount, callbacks ?? [], cancellation);
         log.Begin();
         int epochCount = checked((int)((stepCount + batches.BatchCount - 1) / batches.BatchCount));
-        using IBatchFeed feed = _feed = batches.Open(stream, epochCount, _options.FirstStep, _options.DataPosition, _variables.Shard, cancellation);
+        BatchShard part = _variables.TakesSteps ? BatchShard.Whole : _variables.Shard;
+        using StepFeed feed = _feed = new StepFeed((step, position) => batches.Open(stream, epochCount, step, position, part, cancellation), _options.FirstStep, _options.DataPosition);
         TrainingPosition Position(long step) => new(step, _variables.Optimizer.StepCount, _options.Seed, feed.Save().ToBytes().ToArray(), (resumed?.SampleCount ?? 0) + log.SampleCount, log.ValidationLoss);
         try
         {
-            for (long step = _options.FirstStep; step < stepCount; step++)
+            long step = _options.FirstStep - 1;
+            _isFirstStep = true;
+            while (_variables.TryTakeStep(ref step, stepCount))
             {
                 cancellation.ThrowIfCancellationRequested();
+                long next = step + 1;
                 log.BeginStep(step);
-                using Batch batch = Next(feed, log);
+                using Batch batch = Next(feed, step, log);
                 Step(stream, batch, step, log);
-                checkpoints?.AfterStep(stream, () => Position(step + 1), step + 1, log.EndsEpoch);
+                checkpoints?.AfterStep(stream, () => Position(next), next, log.EndsEpoch);
                 if (IsPreempted(stream))
                 {
-                    checkpoints?.SaveNow(stream, Position(step + 1));
-                    throw new PreemptedException(step + 1, checkpoints is not null);
+                    checkpoints?.SaveNow(stream, Position(next));
+                    throw new PreemptedException(next, checkpoints is not null || _variables.TrySave());
                 }
             }
             if (stepCount > _options.FirstStep) checkpoints?.SaveNow(stream, Position(stepCount));
@@ -107,10 +114,10 @@ public sealed class Trainer : IDisposable
         return _asked[0] > 0;
     }
 
-    private static Batch Next(IBatchFeed feed, TrainingLog log)
+    private static Batch Next(StepFeed feed, long step, TrainingLog log)
     {
         long asked = Stopwatch.GetTimestamp();
-        Batch batch = feed.Next();
+        Batch batch = feed.At(step);
         log.AddDataWait(Stopwatch.GetElapsedTime(asked));
         return batch;
     }
@@ -187,7 +194,7 @@ public sealed class Trainer : IDisposable
         using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample + first));
         Variable loss = _loss(_variables.Model.Forward(tape.Input(inputs)), labels);
         tape.Backward(loss, Gradients, (float)count / batch.GlobalCount);
-        if (step == _options.FirstStep) CheckAllReached();
+        if (_isFirstStep) CheckAllReached();
         // The host's memory is at hand at no cost: a bad step is found before it does harm.
         if (stream.Device is CpuDevice && !float.IsFinite(loss.Value.AsSpan<float>()[0])) Fail(stream, step, learningRate, loss.Value.AsSpan<float>()[0]);
         _variables.End(tape);
@@ -197,6 +204,7 @@ public sealed class Trainer : IDisposable
 
     private void CheckAllReached()
     {
+        _isFirstStep = false;
         string[] names = [.. Gradients.ParametersWithoutGradient.Select(parameter => parameter.Name)];
         if (names.Length > 0)
             throw new InvalidOperationException($"the loss does not depend on {names.Length} parameter(s): {string.Join(", ", names.Take(5))}; leave them out of the optimizer or set RequiresGradient to false");

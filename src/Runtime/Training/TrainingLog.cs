@@ -21,6 +21,7 @@ internal sealed class TrainingLog : IDisposable
     private float _lastLoss = float.NaN;
     private TimeSpan _dataWait, _epochDataWait;
     private readonly CancellationToken _cancellation;
+    private int _openEpoch = -1;
 
     public TrainingLog(ExecutionStream stream, ReplicaVariables variables, TrainerOptions options, int batchCount, long stepCount, IReadOnlyList<ITrainingCallback> callbacks, CancellationToken cancellation)
     {
@@ -39,7 +40,8 @@ internal sealed class TrainingLog : IDisposable
     /// <summary>Of the epoch that ended with the last step; null where none did or nothing was measured.</summary>
     public float? ValidationLoss { get; private set; }
 
-    private int Epoch => (int)(_step / _batchCount);
+    // Steps that are given out come in no certain order: an epoch lasts until one of a later epoch comes.
+    private int Epoch => _variables.TakesSteps ? Math.Max(_openEpoch, EpochOf(_step)) : EpochOf(_step);
 
     public void Begin()
     {
@@ -48,8 +50,17 @@ internal sealed class TrainingLog : IDisposable
 
     public void BeginStep(long step)
     {
-        _step = step;
-        if (step == _options.FirstStep || step % _batchCount == 0) BeginEpoch();
+        if (_variables.TakesSteps)
+        {
+            if (_openEpoch >= 0 && EpochOf(step) > _openEpoch) CloseEpoch();
+            _step = step;
+            if (_openEpoch < 0) BeginEpoch();
+        }
+        else
+        {
+            _step = step;
+            if (step == _options.FirstStep || step % _batchCount == 0) BeginEpoch();
+        }
         foreach (ITrainingCallback callback in _callbacks) callback.OnStepBegin(step);
     }
 
@@ -69,8 +80,8 @@ internal sealed class TrainingLog : IDisposable
         _epochSteps++;
         ValidationLoss = null;
         _history.Add(_stream, loss, batch.Count);
-        bool endsEpoch = (_step + 1) % _batchCount == 0 || _step + 1 == _stepCount;
-        bool reads = endsEpoch || _history.IsFull || (_step + 1) % _options.LogEvery == 0;
+        bool endsEpoch = !_variables.TakesSteps && ((_step + 1) % _batchCount == 0 || _step + 1 == _stepCount);
+        bool reads = endsEpoch || _history.IsFull || (!_variables.TakesSteps && (_step + 1) % _options.LogEvery == 0);
         (float? last, float? mean, float? gradientNorm) = (null, null, null);
         if (reads)
         {
@@ -85,6 +96,7 @@ internal sealed class TrainingLog : IDisposable
 
     public TrainingResult End()
     {
+        if (_variables.TakesSteps && _openEpoch >= 0) CloseEpoch();
         long next = Math.Max(_stepCount, _options.FirstStep);
         TrainingResult result = new(next, _samples, _lastLoss, Stopwatch.GetElapsedTime(_began), _dataWait);
         foreach (ITrainingCallback callback in _callbacks) callback.OnTrainingEnd(result);
@@ -93,8 +105,19 @@ internal sealed class TrainingLog : IDisposable
 
     public void Dispose() => _history.Dispose();
 
+    private int EpochOf(long step) => (int)(step / _batchCount);
+
+    // Of steps that were given out: what is left to read is read now.
+    private void CloseEpoch()
+    {
+        if (_history.Count > 0 && Read(out _) is (long step, float loss)) throw new NonFiniteLossException(step, _options.Schedule.At(step), loss, parameter: null);
+        EndEpoch();
+        _openEpoch = -1;
+    }
+
     private void BeginEpoch()
     {
+        _openEpoch = EpochOf(_step);
         (_epochSamples, _epochSteps, _epochLossSum, _epochDataWait, _epochBegan) = (0, 0, 0, TimeSpan.Zero, Stopwatch.GetTimestamp());
         foreach (ITrainingCallback callback in _callbacks) callback.OnEpochBegin(Epoch);
     }
@@ -102,7 +125,7 @@ internal sealed class TrainingLog : IDisposable
     private void EndEpoch()
     {
         TimeSpan duration = Stopwatch.GetElapsedTime(_epochBegan);
-        EvaluationResult? validation = _options.Validation is { } samples ? Evaluator.Evaluate(_stream, _variables, samples, _cancellation) : null;
+        EvaluationResult? validation = _options.Validation is { } samples && (_variables.IsFirst || !_variables.TakesSteps) ? Evaluator.Evaluate(_stream, _variables, samples, _cancellation) : null;
         ValidationLoss = validation?.Loss;
         EpochMetrics metrics = new(Epoch, _epochSteps, _epochSamples, (float)(_epochLossSum / _epochSamples), duration, _epochDataWait, validation);
         foreach (ITrainingCallback callback in _callbacks) callback.OnEpochEnd(metrics);

@@ -34,7 +34,7 @@ public sealed class CentralStorageStrategy : Strategy
         return new CentralStorageVariables(replica, _storage.DefaultStream, model, optimizer, options ?? new VariableOptions());
     }
 
-    private protected override void DisposeDevices()
+    private protected override void DisposeOwn()
     {
         if (_ownsStorage) _storage.Dispose();
     }

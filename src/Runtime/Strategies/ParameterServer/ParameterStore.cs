@@ -41,6 +41,9 @@ public sealed class ParameterStore : IParameterServer, IDisposable
         }
     }
 
+    /// <summary>Whether snapshots are kept.</summary>
+    internal bool SavesItself => _options.Checkpoints is not null;
+
     /// <inheritdoc/>
     public ValueTask<IParameterSession> OpenAsync(string worker, VariableLayout layout, CancellationToken cancellation = default)
     {
@@ -192,6 +195,7 @@ public sealed class ParameterStore : IParameterServer, IDisposable
         {
             if (_ledger.TakenCount > 0) return false;
             if (_collected.Count > 0) Apply();
+            if (_variables!.IsInitialized) _snapshots?.Save(_variables, _ledger, waits: true);
             return true;
         }
         if (!IsWithinBound()) return false;

@@ -13,7 +13,7 @@ internal sealed class ParameterStoreSnapshots : IDisposable
 
     internal ParameterStoreSnapshots(CheckpointOptions options)
     {
-        (_options, _folder) = (options, new CheckpointFolder(options.Folder));
+        (_options, _folder) = (options, new CheckpointFolder(options.Place));
         _writer = new CheckpointWriter(_folder, options);
     }
 
@@ -30,7 +30,7 @@ internal sealed class ParameterStoreSnapshots : IDisposable
         if (manifest.Position.Asynchronous is { } steps) ledger.Restore(steps.Floor, steps.DoneAhead);
         else ledger.Restore(manifest.Position.Step, []);
         _savedVersion = manifest.Position.OptimizerStep;
-        _options.Say?.Invoke($"the parameter server goes on from update {manifest.Position.OptimizerStep} in {_options.Folder}");
+        _options.Say?.Invoke($"the parameter server goes on from update {manifest.Position.OptimizerStep}, {_folder.PathOf(manifest.Position.Step)}");
     }
 
     /// <summary>Saves if it is time.</summary>

@@ -31,11 +31,11 @@ public sealed class VariableLayout
     /// <summary>Elements of all.</summary>
     public long ElementCount { get; }
 
-    /// <summary>A model's parameters, then its state.</summary>
+    /// <summary>A model's parameters, those that get no gradient as state, then its state.</summary>
     public static VariableLayout Of(Module model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return new VariableLayout([.. model.Parameters().Select(parameter => new StoredVariable(parameter.Name, parameter.Shape, IsState: false)),
+        return new VariableLayout([.. model.Parameters().Select(parameter => new StoredVariable(parameter.Name, parameter.Shape, IsState: !parameter.RequiresGradient)),
             .. model.StateTensors().Select(state => new StoredVariable(state.Name, state.Shape, IsState: true))]);
     }
 
