@@ -67,7 +67,7 @@ internal sealed class TrainSymbols
     private readonly Option<string?> _output = new("--output") { Description = "folder for the run (default runs/<model>-<data>-<time>)" };
     private readonly Option<string?> _checkpoint = new("--checkpoint") { Description = "folder of checkpoints: one at the end of every epoch, and when stopped by SIGTERM or SIGUSR1 (exit code 75)" };
     private readonly Option<long> _checkpointEvery = new("--checkpoint-every") { Description = "steps between two checkpoints besides", DefaultValueFactory = _ => s_defaults.CheckpointEvery };
-    private readonly Option<string> _resume = Text("--resume", "auto: go on from the newest whole checkpoint in --checkpoint; never: begin anew", s_defaults.Resume);
+    private readonly Option<string> _resume = Text("--resume", "auto: go on from the newest whole checkpoint in --checkpoint; never: begin anew, and remove those found once the first new one is written", s_defaults.Resume);
     private readonly Option<bool> _json = new("--json") { Description = "the last line on stdout is one JSON object" };
 
     public void AddTo(Command command)

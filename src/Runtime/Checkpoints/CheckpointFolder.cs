@@ -31,7 +31,7 @@ public sealed partial class CheckpointFolder
 
     /// <summary>Steps of which there is a folder, newest first; whether it is whole shows when it is opened.</summary>
     public IReadOnlyList<long> Steps =>
-        [.. _storage.ListFolders().Where(name => StepName().IsMatch(name)).Select(name => long.Parse(name.AsSpan(5), CultureInfo.InvariantCulture)).OrderDescending()];
+        [.. Folders().Where(name => StepName().IsMatch(name)).Select(name => long.Parse(name.AsSpan(5), CultureInfo.InvariantCulture)).OrderDescending()];
 
     /// <summary>The folder of a step's checkpoint, as the storage tells of it: a path where it is local.</summary>
     public string PathOf(long step) => _storage.PlaceOf(FolderOf(step));
@@ -39,20 +39,23 @@ public sealed partial class CheckpointFolder
     /// <summary>Reads the newest checkpoint whose every byte is as it was written; damaged ones are passed over and told of.</summary>
     /// <param name="say">Told of each damaged checkpoint.</param>
     /// <returns>Its manifest; null if there is none.</returns>
+    /// <exception cref="CheckpointException">The newest is of another version of the format or library; or none is whole, and the storage failed while one was read: it may be.</exception>
     public CheckpointManifest? FindNewest(Action<string>? say = null)
     {
+        Exception? unread = null;
         foreach (long step in Steps)
         {
             try
             {
                 return Verify(step);
             }
-            catch (Exception failure) when (failure is CheckpointException or SafetensorsException or IOException or UnauthorizedAccessException)
+            catch (Exception failure) when (failure is CheckpointException { IsOtherVersion: false } or SafetensorsException or IOException or UnauthorizedAccessException)
             {
+                if (failure is IOException or UnauthorizedAccessException) unread ??= failure;
                 say?.Invoke($"the checkpoint of step {step} is passed over: {failure.Message}");
             }
         }
-        return null;
+        return unread is null ? null : throw new CheckpointException($"no checkpoint in {Place} can be read, though there may be a whole one: {unread.Message}; make the folder readable, or begin anew in another", unread);
     }
 
     /// <summary>Reads a checkpoint's manifest and compares every tensor with its checksum.</summary>
@@ -100,29 +103,48 @@ public sealed partial class CheckpointFolder
         return best;
     }
 
-    /// <summary>Writes a checkpoint; blocks until it is on the disk. If that fails what was there before is untouched.</summary>
+    /// <summary>Writes a checkpoint; blocks until it is on the disk. If that fails the checkpoints before it are untouched, and what was written of this one is removed if it can be.</summary>
     internal void Write(TrainingPosition position, int replicas, StateSnapshot model, StateSnapshot optimizer)
+    {
+        try
+        {
+            WriteFiles(position, replicas, model, optimizer);
+        }
+        catch
+        {
+            TryRemove(position.Step);
+            throw;
+        }
+    }
+
+    private void WriteFiles(TrainingPosition position, int replicas, StateSnapshot model, StateSnapshot optimizer)
     {
         string folder = FolderOf(position.Step);
         // The manifest of an earlier try would vouch for files that are about to change.
         _storage.Delete($"{folder}/{CheckpointManifest.FileName}");
         CheckpointFile[] files = [Write(folder, ModelFile, model), Write(folder, OptimizerFile, optimizer)];
-        CheckpointManifest manifest = new(CheckpointManifest.CurrentVersion, typeof(CheckpointFolder).Assembly.GetName().Version!.ToString(3), replicas, position, files);
+        CheckpointManifest manifest = new(CheckpointManifest.CurrentVersion, CheckpointManifest.CurrentCode, replicas, position, files);
         byte[] bytes = manifest.ToBytes();
         _storage.Write($"{folder}/{CheckpointManifest.FileName}", file => file.Write(bytes));
     }
 
-    /// <summary>Removes all but the newest so many whole checkpoints and those named.</summary>
-    internal void Prune(int keepCount, params ReadOnlySpan<long> alsoKept)
+    /// <summary>
+    /// Removes all but the newest so many whole checkpoints and those named. Whole ones of later steps than the one just written are damaged, or of a run that was given up: they go first, lest
+    /// they be gone on from.
+    /// </summary>
+    internal void Prune(long written, int keepCount, params ReadOnlySpan<long> alsoKept)
     {
         int kept = 0;
         foreach (long step in Steps)
         {
-            if (alsoKept.Contains(step)) continue;
             bool isWhole = HasManifest(step);
-            if (isWhole && kept++ < keepCount) continue;
-            // A folder without manifest that is newer than all whole ones may be another process's work of this moment.
-            if (!isWhole && kept == 0) continue;
+            if (step > written)
+            {
+                // Without manifest it may be another process's work of this moment.
+                if (isWhole) Remove(step);
+                continue;
+            }
+            if (alsoKept.Contains(step) || (isWhole && kept++ < keepCount)) continue;
             Remove(step);
         }
     }
@@ -136,6 +158,33 @@ public sealed partial class CheckpointFolder
     }
 
     private static string FolderOf(long step) => $"step-{step.ToString("d12", CultureInfo.InvariantCulture)}";
+
+    private IReadOnlyList<string> Folders()
+    {
+        try
+        {
+            return _storage.ListFolders();
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new CheckpointException($"the checkpoints in {Place} can't be listed: {failure.Message}", failure);
+        }
+    }
+
+    // Half a checkpoint is of no use, and would take up the room that the next one needs.
+    private void TryRemove(long step)
+    {
+        try
+        {
+            Remove(step);
+        }
+#pragma warning disable CA1031 // What made the writing fail is the news, not that the storage does not remove either.
+        catch
+#pragma warning restore CA1031
+        {
+            // It is without manifest: no checkpoint. It goes when a later one is written.
+        }
+    }
 
     private bool HasManifest(long step)
     {
@@ -167,7 +216,7 @@ public sealed partial class CheckpointFolder
         }
     }
 
-    private void Remove(long step)
+    internal void Remove(long step)
     {
         // First the manifest: half removed, it is no checkpoint any more.
         _storage.Delete($"{FolderOf(step)}/{CheckpointManifest.FileName}");

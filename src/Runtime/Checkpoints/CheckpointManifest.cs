@@ -45,6 +45,9 @@ public sealed record CheckpointManifest(int Version, string Code, int Replicas, 
     /// <summary>The format that this library reads and writes.</summary>
     public const int CurrentVersion = 1;
 
+    /// <summary>The library's own version.</summary>
+    internal static readonly string CurrentCode = typeof(CheckpointManifest).Assembly.GetName().Version!.ToString(3);
+
     internal const string FileName = "manifest.json";
     private const string ChecksumLine = "crc32c ";
     private const int LargestByteCount = 64 << 20;
@@ -57,6 +60,9 @@ public sealed record CheckpointManifest(int Version, string Code, int Replicas, 
         return [.. json, .. Encoding.ASCII.GetBytes($"{ChecksumLine}{Crc32C.Compute(json).ToString("x8", CultureInfo.InvariantCulture)}\n")];
     }
 
+    /// <summary>Whether the library's version is the same but for its last number.</summary>
+    internal bool IsOfThisCode => SameButLast(Code, CurrentCode);
+
     /// <exception cref="CheckpointException">It is damaged, or of a version that this library does not read.</exception>
     internal static CheckpointManifest Read(ICheckpointFile file, string path)
     {
@@ -67,7 +73,7 @@ public sealed record CheckpointManifest(int Version, string Code, int Replicas, 
         try
         {
             int version = JsonDocument.Parse(bytes.AsMemory(0, end)).RootElement.GetProperty(nameof(Version)).GetInt32();
-            if (version != CurrentVersion) throw new CheckpointException($"{path}: version {version} of the format, this library reads version {CurrentVersion}: resume with the library that wrote it, or start anew from its weights");
+            if (version != CurrentVersion) throw new CheckpointException($"{path}: version {version} of the format, this library reads version {CurrentVersion}: resume with the library that wrote it, or begin anew in another folder") { IsOtherVersion = true };
             return JsonSerializer.Deserialize<CheckpointManifest>(bytes.AsSpan(0, end), s_json)!;
         }
         catch (Exception failure) when (failure is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
@@ -75,6 +81,8 @@ public sealed record CheckpointManifest(int Version, string Code, int Replicas, 
             throw new CheckpointException($"{path}: not a manifest: {failure.Message}", failure);
         }
     }
+
+    private static bool SameButLast(string code, string other) => code[..Math.Max(0, code.LastIndexOf('.'))] == other[..other.LastIndexOf('.')];
 
     private static byte[] ReadAll(ICheckpointFile file, string path)
     {

@@ -24,11 +24,16 @@ public sealed record CheckpointOptions
     /// <summary>Whether the checkpoint of the epoch with the lowest validation loss is kept besides.</summary>
     public bool KeepsBest { get; init; } = true;
 
-    /// <summary>Go on from the newest checkpoint that is whole, if there is one.</summary>
+    /// <summary>Go on from the newest checkpoint that is whole, if there is one. Else the run begins anew, and the checkpoints found are removed when its own first one is complete.</summary>
     public bool Resumes { get; init; } = true;
 
     /// <summary>Told what a user should know: which checkpoint is gone on from, which was damaged, what could not be written. Called on any thread.</summary>
     public Action<string>? Say { get; init; }
+
+    /// <summary>How long the last checkpoint of a run, or that of a pre-emption, is tried again where it can't be written: a share may be away for a moment. Others are left to the next.</summary>
+    public TimeSpan RetryFor { get; init; } = TimeSpan.FromSeconds(5);
+
+    internal TimeProvider Clock { get; init; } = TimeProvider.System;
 
     internal ICheckpointStorage Place => Storage ?? new LocalCheckpointStorage(Folder!);
 
@@ -37,6 +42,7 @@ public sealed record CheckpointOptions
         if (string.IsNullOrEmpty(Folder) == Storage is null) throw new ArgumentException($"checkpoints need either {nameof(Folder)} or {nameof(Storage)}, {(Storage is null ? "neither is" : "both are")} given");
         ArgumentOutOfRangeException.ThrowIfNegative(EveryStepCount);
         ArgumentOutOfRangeException.ThrowIfLessThan(KeepCount, 2);
+        ArgumentOutOfRangeException.ThrowIfLessThan(RetryFor, TimeSpan.Zero);
         if (Every is { } every) ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(every, TimeSpan.Zero, nameof(Every));
     }
 }

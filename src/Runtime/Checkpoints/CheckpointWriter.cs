@@ -3,8 +3,8 @@ using DistTrain.Kernels;
 namespace DistTrain.Runtime;
 
 /// <summary>
-/// Writes checkpoints on a thread of its own, from snapshots: training stalls for the copy only. One is written at a time; asked for another before that is done, it declines, unless it is
-/// told to wait. A checkpoint that can't be written is told of and tried again with the next; those before it are untouched.
+/// Writes checkpoints on a thread of its own, from snapshots: training stalls for the copy only. One is written at a time; asked for another before that is done, it declines. A checkpoint
+/// that can't be written is told of and tried again with the next; those before it are untouched.
 /// </summary>
 internal sealed class CheckpointWriter : IDisposable
 {
@@ -16,27 +16,27 @@ internal sealed class CheckpointWriter : IDisposable
     private readonly ManualResetEventSlim _wake = new(), _idle = new(initialState: true);
     private (TrainingPosition Position, int Replicas)? _next;
     private (long Step, double Loss)? _best;
+    private IReadOnlyList<long> _former = [];
     private bool _isClosed;
     private Exception? _lastFailure;
 
     internal CheckpointWriter(CheckpointFolder folder, CheckpointOptions options)
     {
         (_folder, _options) = (folder, options);
-        if (options.Resumes && options.KeepsBest) _best = folder.FindBest();
+        if (!options.Resumes) _former = folder.Steps;
+        else if (options.KeepsBest) _best = folder.FindBest();
         _thread = new Thread(Work) { IsBackground = true, Name = "checkpoints" };
         _thread.Start();
     }
 
-    /// <summary>Checkpoints that were completed.</summary>
-    internal int WrittenCount { get; private set; }
+    /// <summary>The step whose checkpoint was completed last; -1 if none was.</summary>
+    internal long LastStep { get; private set; } = -1;
 
-    /// <summary>Takes a snapshot and has it written. Blocks for the copy; with <paramref name="waits"/> until it is on the disk.</summary>
+    /// <summary>Takes a snapshot and has it written. Blocks for the copy.</summary>
     /// <returns>Whether it was taken; false while the one before is being written.</returns>
-    /// <exception cref="CheckpointException">With <paramref name="waits"/>: it could not be written.</exception>
-    internal bool Save(ExecutionStream stream, Module model, Optimizer optimizer, TrainingPosition position, int replicas, bool waits)
+    internal bool Save(ExecutionStream stream, Module model, Optimizer optimizer, TrainingPosition position, int replicas)
     {
-        if (waits) _idle.Wait();
-        else if (!_idle.IsSet) return false;
+        if (!_idle.IsSet) return false;
         _model.Take(stream, model.SaveState());
         _optimizer.Take(stream, optimizer.SaveState());
         lock (_lock)
@@ -45,10 +45,15 @@ internal sealed class CheckpointWriter : IDisposable
             _idle.Reset();
             _wake.Set();
         }
-        if (!waits) return true;
-        _idle.Wait();
-        if (_lastFailure is { } failure) throw new CheckpointException($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}", failure);
         return true;
+    }
+
+    /// <summary>Waits until what was taken last is on the disk.</summary>
+    /// <returns>Why it is not; null if it is.</returns>
+    internal Exception? Wait()
+    {
+        _idle.Wait();
+        return _lastFailure;
     }
 
     /// <summary>Waits for what is being written.</summary>
@@ -88,15 +93,35 @@ internal sealed class CheckpointWriter : IDisposable
         try
         {
             _folder.Write(position, replicas, _model, _optimizer);
-            WrittenCount++;
-            _lastFailure = null;
-            if (_options.KeepsBest && position.ValidationLoss is { } loss && (_best is null || loss < _best.Value.Loss)) _best = (position.Step, loss);
-            _folder.Prune(_options.KeepCount, _best?.Step ?? -1);
+            (LastStep, _lastFailure) = (position.Step, null);
         }
-        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException or ArgumentException)
+#pragma warning disable CA1031 // A storage may throw anything; on this thread it would end the process.
+        catch (Exception failure)
+#pragma warning restore CA1031
         {
             _lastFailure = failure;
             _options.Say?.Invoke($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}; the ones before it are untouched, the next is tried");
+            return;
+        }
+        if (_options.KeepsBest && position.ValidationLoss is { } loss && (_best is null || loss < _best.Value.Loss)) _best = (position.Step, loss);
+        Prune(position.Step);
+    }
+
+    private void Prune(long written)
+    {
+        try
+        {
+            // A run that begins anew must never be gone on from another's.
+            if (_former.Count > 0) _options.Say?.Invoke($"the {_former.Count} checkpoint(s) of the run before are removed from {_folder.Place}");
+            foreach (long step in _former.Where(step => step != written)) _folder.Remove(step);
+            _former = [];
+            _folder.Prune(written, _options.KeepCount, _best?.Step ?? -1);
+        }
+#pragma warning disable CA1031 // As above. The checkpoint is written all the same.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            _options.Say?.Invoke($"checkpoints older than that of step {written} could not be removed: {failure.Message}; it is tried again with the next");
         }
     }
 }

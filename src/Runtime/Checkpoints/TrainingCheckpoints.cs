@@ -11,12 +11,17 @@ internal sealed class TrainingCheckpoints : IDisposable
     private readonly ReplicaVariables _variables;
     private readonly CheckpointFolder _folder;
     private readonly CheckpointWriter? _writer;
-    private long _savedAt = Stopwatch.GetTimestamp(), _savedStep = -1;
+    private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(200);
+    private readonly TimeProvider _clock;
+    private long _savedAt, _resumedStep = -1;
 
     internal TrainingCheckpoints(CheckpointOptions options, ReplicaVariables variables)
     {
         options.Check();
         (_options, _variables, _folder) = (options, variables, new CheckpointFolder(options.Place));
+        // Its timestamps only ever go forward; what the wall clock and the files' times say decides nothing.
+        _clock = options.Clock;
+        _savedAt = _clock.GetTimestamp();
         if (variables.IsFirst) _writer = new CheckpointWriter(_folder, options);
     }
 
@@ -25,7 +30,7 @@ internal sealed class TrainingCheckpoints : IDisposable
 
     /// <summary>Loads the newest whole checkpoint into the variables. Collective.</summary>
     /// <returns>Where the run goes on; null: at its beginning.</returns>
-    /// <exception cref="CheckpointException">Another replica found a checkpoint that this one can't see.</exception>
+    /// <exception cref="CheckpointException">Another replica found a checkpoint that this one can't see; it is of another version; or none can be read.</exception>
     /// <exception cref="StateMismatchException">It is another model's.</exception>
     internal TrainingPosition? Resume(ExecutionStream stream)
     {
@@ -35,12 +40,13 @@ internal sealed class TrainingCheckpoints : IDisposable
         _variables.Sum(stream, step);
         if (step[0] == 0) return null;
         manifest ??= _folder.ReadManifest((long)step[0] - 1);
+        CheckCode(manifest);
         using CpuDevice host = new("host", InstructionSets.Best, threadCount: 1);
-        Load(stream, _folder.Load(host, manifest, CheckpointFolder.ModelFile), state => _variables.Model.LoadState(stream, state));
-        Load(stream, _folder.Load(host, manifest, CheckpointFolder.OptimizerFile), state => _variables.Optimizer.LoadState(_variables.OptimizerStream(stream), state));
+        Load(stream, host, manifest, CheckpointFolder.ModelFile, state => _variables.Model.LoadState(stream, state));
+        Load(stream, host, manifest, CheckpointFolder.OptimizerFile, state => _variables.Optimizer.LoadState(_variables.OptimizerStream(stream), state));
         _variables.OnLoaded(stream);
         _variables.Optimizer.StepCount = manifest.Position.OptimizerStep;
-        _savedStep = manifest.Position.Step;
+        _resumedStep = manifest.Position.Step;
         if (_variables.IsFirst) _options.Say?.Invoke($"going on from the checkpoint of step {manifest.Position.Step} in {_folder.Place}");
         return manifest.Position;
     }
@@ -50,31 +56,57 @@ internal sealed class TrainingCheckpoints : IDisposable
     {
         if (_writer is null) return;
         bool isDue = (_options.EveryStepCount > 0 && step % _options.EveryStepCount == 0) || (endsEpoch && _options.EveryEpoch)
-            || (_options.Every is { } every && Stopwatch.GetElapsedTime(_savedAt) >= every);
-        if (isDue) Save(stream, position(), waits: false);
+            || (_options.Every is { } every && _clock.GetElapsedTime(_savedAt) >= every);
+        if (isDue) Save(stream, position());
     }
 
     /// <summary>Saves and waits until it is on the disk, unless this step is saved already.</summary>
     /// <exception cref="CheckpointException">It could not be written.</exception>
     internal void SaveNow(ExecutionStream stream, TrainingPosition position)
     {
-        if (_writer is not null && position.Step != _savedStep) Save(stream, position, waits: true);
+        if (_writer is null || position.Step == _resumedStep) return;
+        long began = Stopwatch.GetTimestamp();
+        _writer.Wait();
+        if (_writer.LastStep == position.Step) return;
+        TimeSpan pause = s_firstPause;
+        while (true)
+        {
+            Save(stream, position);
+            if (_writer.Wait() is not { } failure) return;
+            if (Stopwatch.GetElapsedTime(began) + pause > _options.RetryFor)
+                throw new CheckpointException($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}", failure);
+            Thread.Sleep(pause);
+            pause *= 2;
+        }
     }
 
     public void Dispose() => _writer?.Dispose();
 
-    private void Save(ExecutionStream stream, TrainingPosition position, bool waits)
+    private void Save(ExecutionStream stream, TrainingPosition position)
     {
         long began = Stopwatch.GetTimestamp();
-        if (_writer!.Save(stream, _variables.Model, _variables.Optimizer, position, _variables.Shard.Count, waits)) (_savedAt, _savedStep) = (Stopwatch.GetTimestamp(), position.Step);
+        if (_writer!.Save(stream, _variables.Model, _variables.Optimizer, position, _variables.Shard.Count)) _savedAt = _clock.GetTimestamp();
         Stall += Stopwatch.GetElapsedTime(began);
     }
 
-    private static void Load(ExecutionStream stream, Dictionary<string, Tensor> state, Action<IReadOnlyDictionary<string, Tensor>> load)
+    private void CheckCode(CheckpointManifest manifest)
     {
+        if (manifest.Code == CheckpointManifest.CurrentCode) return;
+        string found = $"{_folder.PathOf(manifest.Position.Step)} was written by version {manifest.Code}, this is {CheckpointManifest.CurrentCode}";
+        if (!manifest.IsOfThisCode) throw new CheckpointException($"{found}: the run would not go on as it began; go on with the version that wrote it, or begin anew in another folder") { IsOtherVersion = true };
+        if (_variables.IsFirst) _options.Say?.Invoke($"{found}: the last bits may differ");
+    }
+
+    private void Load(ExecutionStream stream, CpuDevice host, CheckpointManifest manifest, string file, Action<IReadOnlyDictionary<string, Tensor>> load)
+    {
+        Dictionary<string, Tensor> state = _folder.Load(host, manifest, file);
         try
         {
             load(state);
+        }
+        catch (StateMismatchException difference)
+        {
+            throw difference.In($"{_folder.PathOf(manifest.Position.Step)}, {file}: it is another model's or optimizer's");
         }
         finally
         {

@@ -1,19 +1,32 @@
 namespace DistTrain.Runtime;
 
 /// <summary>Saved state does not fit a model or optimizer. Holds every disagreement, the message the first few of each kind.</summary>
-public sealed class StateMismatchException(IReadOnlyList<string> missing, IReadOnlyList<string> unexpected, IReadOnlyList<string> mismatched)
-    : Exception("the saved state does not fit: " + string.Join("; ", Parts(missing, unexpected, mismatched)))
+public sealed class StateMismatchException : Exception
 {
     private const int NamesShown = 5;
 
+    /// <param name="missing">Names that are needed and not there.</param>
+    /// <param name="unexpected">Names that are there and belong to nothing.</param>
+    /// <param name="mismatched">Names with what was found and what was expected.</param>
+    public StateMismatchException(IReadOnlyList<string> missing, IReadOnlyList<string> unexpected, IReadOnlyList<string> mismatched)
+        : this("", missing, unexpected, mismatched)
+    {
+    }
+
+    private StateMismatchException(string place, IReadOnlyList<string> missing, IReadOnlyList<string> unexpected, IReadOnlyList<string> mismatched)
+        : base($"{place}the saved state does not fit: {string.Join("; ", Parts(missing, unexpected, mismatched))}") => (Missing, Unexpected, Mismatched) = (missing, unexpected, mismatched);
+
     /// <summary>Names that are needed and not there.</summary>
-    public IReadOnlyList<string> Missing { get; } = missing;
+    public IReadOnlyList<string> Missing { get; }
 
     /// <summary>Names that are there and belong to nothing.</summary>
-    public IReadOnlyList<string> Unexpected { get; } = unexpected;
+    public IReadOnlyList<string> Unexpected { get; }
 
     /// <summary>Names with what was found and what was expected.</summary>
-    public IReadOnlyList<string> Mismatched { get; } = mismatched;
+    public IReadOnlyList<string> Mismatched { get; }
+
+    /// <summary>The same, and where it was found.</summary>
+    internal StateMismatchException In(string place) => new($"{place}: ", Missing, Unexpected, Mismatched);
 
     private static IEnumerable<string> Parts(IReadOnlyList<string> missing, IReadOnlyList<string> unexpected, IReadOnlyList<string> mismatched)
     {
