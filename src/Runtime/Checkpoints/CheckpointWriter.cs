@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
@@ -8,6 +9,7 @@ namespace DistTrain.Runtime;
 /// </summary>
 internal sealed class CheckpointWriter : IDisposable
 {
+    private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(200);
     private readonly CheckpointFolder _folder;
     private readonly CheckpointOptions _options;
     private readonly StateSnapshot _model = new(), _optimizer = new();
@@ -19,6 +21,7 @@ internal sealed class CheckpointWriter : IDisposable
     private IReadOnlyList<long> _former = [];
     private bool _isClosed;
     private Exception? _lastFailure;
+    private long _lastStep = -1;
 
     internal CheckpointWriter(CheckpointFolder folder, CheckpointOptions options)
     {
@@ -28,9 +31,6 @@ internal sealed class CheckpointWriter : IDisposable
         _thread = new Thread(Work) { IsBackground = true, Name = "checkpoints" };
         _thread.Start();
     }
-
-    /// <summary>The step whose checkpoint was completed last; -1 if none was.</summary>
-    internal long LastStep { get; private set; } = -1;
 
     /// <summary>Takes a snapshot and has it written. Blocks for the copy.</summary>
     /// <returns>Whether it was taken; false while the one before is being written.</returns>
@@ -48,12 +48,23 @@ internal sealed class CheckpointWriter : IDisposable
         return true;
     }
 
-    /// <summary>Waits until what was taken last is on the disk.</summary>
-    /// <returns>Why it is not; null if it is.</returns>
-    internal Exception? Wait()
+    /// <summary>The same for a checkpoint that must not be missing: waits until it is on the disk, and tries again for a while if that fails. One that is there already is not written again.</summary>
+    /// <exception cref="CheckpointException">It could not be written.</exception>
+    internal void SaveNow(ExecutionStream stream, Module model, Optimizer optimizer, TrainingPosition position, int replicas)
     {
+        long began = Stopwatch.GetTimestamp();
+        TimeSpan pause = s_firstPause;
         _idle.Wait();
-        return _lastFailure;
+        while (_lastStep != position.Step)
+        {
+            Save(stream, model, optimizer, position, replicas);
+            _idle.Wait();
+            if (_lastFailure is not { } failure) return;
+            if (Stopwatch.GetElapsedTime(began) + pause > _options.RetryFor)
+                throw new CheckpointException($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}", failure);
+            Thread.Sleep(pause);
+            pause *= 2;
+        }
     }
 
     /// <summary>Waits for what is being written.</summary>
@@ -93,7 +104,7 @@ internal sealed class CheckpointWriter : IDisposable
         try
         {
             _folder.Write(position, replicas, _model, _optimizer);
-            (LastStep, _lastFailure) = (position.Step, null);
+            (_lastStep, _lastFailure) = (position.Step, null);
         }
 #pragma warning disable CA1031 // A storage may throw anything; on this thread it would end the process.
         catch (Exception failure)

@@ -11,7 +11,6 @@ internal sealed class TrainingCheckpoints : IDisposable
     private readonly ReplicaVariables _variables;
     private readonly CheckpointFolder _folder;
     private readonly CheckpointWriter? _writer;
-    private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(200);
     private readonly TimeProvider _clock;
     private long _savedAt, _resumedStep = -1;
 
@@ -66,18 +65,8 @@ internal sealed class TrainingCheckpoints : IDisposable
     {
         if (_writer is null || position.Step == _resumedStep) return;
         long began = Stopwatch.GetTimestamp();
-        _writer.Wait();
-        if (_writer.LastStep == position.Step) return;
-        TimeSpan pause = s_firstPause;
-        while (true)
-        {
-            Save(stream, position);
-            if (_writer.Wait() is not { } failure) return;
-            if (Stopwatch.GetElapsedTime(began) + pause > _options.RetryFor)
-                throw new CheckpointException($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}", failure);
-            Thread.Sleep(pause);
-            pause *= 2;
-        }
+        _writer.SaveNow(stream, _variables.Model, _variables.Optimizer, position, _variables.Shard.Count);
+        Stall += Stopwatch.GetElapsedTime(began);
     }
 
     public void Dispose() => _writer?.Dispose();

@@ -9,7 +9,7 @@ internal sealed class ParameterStoreSnapshots : IDisposable
     private readonly CheckpointOptions _options;
     private readonly CheckpointFolder _folder;
     private readonly CheckpointWriter _writer;
-    private long _savedAt = Stopwatch.GetTimestamp(), _savedVersion = -1;
+    private long _savedAt = Stopwatch.GetTimestamp(), _restoredVersion = -1;
 
     internal ParameterStoreSnapshots(CheckpointOptions options)
     {
@@ -29,7 +29,7 @@ internal sealed class ParameterStoreSnapshots : IDisposable
         variables.MarkInitialized();
         if (manifest.Position.Asynchronous is { } steps) ledger.Restore(steps.Floor, steps.DoneAhead);
         else ledger.Restore(manifest.Position.Step, []);
-        _savedVersion = manifest.Position.OptimizerStep;
+        _restoredVersion = manifest.Position.OptimizerStep;
         _options.Say?.Invoke($"the parameter server goes on from update {manifest.Position.OptimizerStep}, {_folder.PathOf(manifest.Position.Step)}");
     }
 
@@ -42,9 +42,10 @@ internal sealed class ParameterStoreSnapshots : IDisposable
 
     internal void Save(StoredVariables variables, StepLedger ledger, bool waits)
     {
-        if (variables.Version == _savedVersion) return;
+        if (variables.Version == _restoredVersion) return;
         TrainingPosition position = new(variables.Version, variables.Version, 0, null, 0, null, new AsynchronousSteps(ledger.Floor, ledger.DoneAhead));
-        if (_writer.Save(variables.Stream, variables.Model, variables.Optimizer, position, replicas: 1, waits)) (_savedAt, _savedVersion) = (Stopwatch.GetTimestamp(), variables.Version);
+        if (waits) _writer.SaveNow(variables.Stream, variables.Model, variables.Optimizer, position, replicas: 1);
+        else if (_writer.Save(variables.Stream, variables.Model, variables.Optimizer, position, replicas: 1)) _savedAt = Stopwatch.GetTimestamp();
     }
 
     public void Dispose() => _writer.Dispose();
