@@ -125,14 +125,14 @@ public static class BatchNorm
         }
     }
 
-    private static ChannelLayout CheckInput(string operation, ExecutionStream stream, Tensor input)
+    internal static ChannelLayout CheckInput(string operation, ExecutionStream stream, Tensor input)
     {
         Check.Operand(operation, stream, input);
         Check.Rule(operation, input.Shape.DimensionCount >= 2, $"input {input.Shape} must have two dimensions or more: batch, channels, positions");
         return new ChannelLayout(input.Shape[0], input.Shape[1], checked((int)input.Shape.ElementCountOf(2, input.Shape.DimensionCount)));
     }
 
-    private static void CheckChannels(string operation, ExecutionStream stream, ChannelLayout layout, Tensor mean, Tensor inverseStd, Tensor scale, Tensor shift)
+    internal static void CheckChannels(string operation, ExecutionStream stream, ChannelLayout layout, Tensor mean, Tensor inverseStd, Tensor scale, Tensor shift)
     {
         Shape channels = new(layout.Channels);
         Check.Operand(operation, stream, mean, channels);
@@ -141,6 +141,6 @@ public static class BatchNorm
         Check.Operand(operation, stream, shift, channels);
     }
 
-    private static void CheckEpsilon(string operation, float epsilon) =>
+    internal static void CheckEpsilon(string operation, float epsilon) =>
         Check.Rule(operation, epsilon >= 0, $"epsilon is {epsilon}, it must be 0 or more");
 }

@@ -45,7 +45,7 @@ internal static class BatchNormGpu
     }
 
     /// <summary>Where the i-th element of this group's channel lies.</summary>
-    private static long Place(long i, int positions) =>
+    internal static long Place(long i, int positions) =>
         ((((i / positions) * Grid.DimX) + Grid.IdxX) * positions) + (i % positions);
 
     private static void ForwardKernel(

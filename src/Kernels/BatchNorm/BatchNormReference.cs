@@ -60,12 +60,12 @@ internal static class BatchNormReference
         }
     }
 
-    private static void Normalise(ChannelLayout layout, int channel, Span<float> y, Span<float> x, double center, double inverse, double scale, double shift)
+    internal static void Normalise(ChannelLayout layout, int channel, Span<float> y, Span<float> x, double center, double inverse, double scale, double shift)
     {
         foreach (int i in Elements(layout, channel)) y[i] = (float)(((x[i] - center) * inverse * scale) + shift);
     }
 
-    private static IEnumerable<int> Elements(ChannelLayout layout, int channel)
+    internal static IEnumerable<int> Elements(ChannelLayout layout, int channel)
     {
         for (int n = 0; n < layout.Images; n++)
             for (int p = 0; p < layout.Positions; p++) yield return (int)layout.Plane(n, channel) + p;

@@ -82,12 +82,12 @@ internal static unsafe class BatchNormSimd
     }
 
     /// <summary>Images that one item takes: all, where channels are many or small.</summary>
-    private static int ImagesPerBlock(ChannelLayout layout) =>
+    internal static int ImagesPerBlock(ChannelLayout layout) =>
         layout.Channels >= ManyChannels || layout.ElementsPerChannel <= BlockElementCount
             ? Math.Max(1, layout.Images)
             : Math.Max(1, BlockElementCount / layout.Positions);
 
-    private static int ColumnItemCount(ChannelLayout layout) => (layout.Channels + ColumnForward.ColumnCount - 1) / ColumnForward.ColumnCount;
+    internal static int ColumnItemCount(ChannelLayout layout) => (layout.Channels + ColumnForward.ColumnCount - 1) / ColumnForward.ColumnCount;
 }
 
 /// <summary>What an item of a channel kernel does.</summary>
@@ -104,4 +104,13 @@ internal enum ChannelPhase
 
     /// <summary>Normalises a block of images by given statistics.</summary>
     Inference,
+
+    /// <summary>Statistics (or gradient sums) of a whole channel, and nothing else.</summary>
+    Statistics,
+
+    /// <summary>Merges the channel's partials in order, and nothing else.</summary>
+    MergeStatistics,
+
+    /// <summary>Normalises a block of images (or gives its input gradient) by statistics of a batch of which this is a part.</summary>
+    Given,
 }

@@ -13,6 +13,7 @@ internal unsafe struct ChannelGradient : ISimdKernel
     public float* Mean;
     public float* InverseStd;
     public float* Scale;
+    public float* Counts; // elements of each channel in the whole batch, where this is a part of one
     public float* Partials;
     public bool Accumulate;
     public int ImagesPerBlock;
@@ -28,20 +29,37 @@ internal unsafe struct ChannelGradient : ISimdKernel
             Apply<V>(item, 0, Layout.Images, sum, product);
             return;
         }
+        if (Phase is ChannelPhase.Statistics or ChannelPhase.MergeStatistics)
+        {
+            (float sum, float product) = Phase == ChannelPhase.Statistics ? Sums<V>(item, 0, Layout.Images) : MergedSums(item);
+            StoreWeightGradients(item, sum, product);
+            return;
+        }
         int channel = item / BlockCount, start = item % BlockCount * ImagesPerBlock, end = Math.Min(Layout.Images, start + ImagesPerBlock);
         if (Phase == ChannelPhase.Partial)
         {
             (Partials[2 * item], Partials[(2 * item) + 1]) = Sums<V>(channel, start, end);
             return;
         }
-        float totalSum = 0, totalProduct = 0;
-        for (int block = channel * BlockCount; block < (channel + 1) * BlockCount; block++)
+        if (Phase == ChannelPhase.Given)
         {
-            totalSum += Partials[2 * block];
-            totalProduct += Partials[(2 * block) + 1];
+            Apply<V>(channel, start, end, DShift[channel], DScale[channel]);
+            return;
         }
+        (float totalSum, float totalProduct) = MergedSums(channel);
         if (start == 0) StoreWeightGradients(channel, totalSum, totalProduct);
         Apply<V>(channel, start, end, totalSum, totalProduct);
+    }
+
+    private readonly (float Sum, float Product) MergedSums(int channel)
+    {
+        float sum = 0, product = 0;
+        for (int block = channel * BlockCount; block < (channel + 1) * BlockCount; block++)
+        {
+            sum += Partials[2 * block];
+            product += Partials[(2 * block) + 1];
+        }
+        return (sum, product);
     }
 
     private readonly void StoreWeightGradients(int channel, float sum, float product)
@@ -83,7 +101,7 @@ internal unsafe struct ChannelGradient : ISimdKernel
     /// <summary>dInput = factor · (dOutput - sum / n) - factor · product / n · inverseStd · (input - mean).</summary>
     private readonly void Apply<V>(int channel, int start, int end, float sum, float product) where V : unmanaged, ISimd<V>
     {
-        float count = Layout.ElementsPerChannel, scale = Scale[channel] * InverseStd[channel];
+        float count = Counts is null ? Layout.ElementsPerChannel : Counts[channel], scale = Scale[channel] * InverseStd[channel];
         V center = V.Broadcast(Mean[channel]), factor = V.Broadcast(scale), meanGradient = V.Broadcast(sum / count);
         V slope = V.Broadcast(-(product / count) * InverseStd[channel]);
         for (int image = start; image < end; image++)

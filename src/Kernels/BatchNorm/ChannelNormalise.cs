@@ -13,6 +13,8 @@ internal unsafe struct ChannelNormalise : ISimdKernel
     public float* Spread; // 1 / standard deviation, out; in inference the running variance
     public float* Scale;
     public float* Shift;
+    public float* Rest;      // what the mean lost in rounding, where statistics are given
+    public float* Statistics; // moments out: a row of channels each of count, mean, rest, squared deviations
     public double* Partials;
     public float Epsilon;
     public int ImagesPerBlock;
@@ -28,6 +30,11 @@ internal unsafe struct ChannelNormalise : ISimdKernel
             Normalise<V>(item, 0, Layout.Images, moments.RoundedMean, moments.MeanRest, moments.InverseStd(Epsilon));
             return;
         }
+        if (Phase is ChannelPhase.Statistics or ChannelPhase.MergeStatistics)
+        {
+            StoreMoments(item, Phase == ChannelPhase.Statistics ? MomentsOf<V>(item, 0, Layout.Images) : MergedMoments(item));
+            return;
+        }
         int channel = item / BlockCount, start = item % BlockCount * ImagesPerBlock, end = Math.Min(Layout.Images, start + ImagesPerBlock);
         switch (Phase)
         {
@@ -35,11 +42,12 @@ internal unsafe struct ChannelNormalise : ISimdKernel
                 MomentsOf<V>(channel, start, end).Store(Partials + ((long)item * Moments.FieldCount));
                 break;
             case ChannelPhase.Finish:
-                Moments moments = default;
-                for (int block = 0; block < BlockCount; block++)
-                    moments = Moments.Merge(moments, Moments.Load(Partials + ((((long)channel * BlockCount) + block) * Moments.FieldCount)));
+                Moments moments = MergedMoments(channel);
                 if (start == 0) StoreStatistics(channel, moments);
                 Normalise<V>(channel, start, end, moments.RoundedMean, moments.MeanRest, moments.InverseStd(Epsilon));
+                break;
+            case ChannelPhase.Given:
+                Normalise<V>(channel, start, end, Mean[channel], Rest[channel], Spread[channel]);
                 break;
             default:
                 Normalise<V>(channel, start, end, Mean[channel], 0f, (float)(1 / Math.Sqrt((double)Spread[channel] + Epsilon)));
@@ -51,6 +59,22 @@ internal unsafe struct ChannelNormalise : ISimdKernel
     {
         Mean[channel] = moments.RoundedMean;
         Spread[channel] = moments.InverseStd(Epsilon);
+    }
+
+    private readonly Moments MergedMoments(int channel)
+    {
+        Moments moments = default;
+        for (int block = 0; block < BlockCount; block++)
+            moments = Moments.Merge(moments, Moments.Load(Partials + ((((long)channel * BlockCount) + block) * Moments.FieldCount)));
+        return moments;
+    }
+
+    private readonly void StoreMoments(int channel, Moments moments)
+    {
+        Statistics[channel] = (float)moments.Count;
+        Statistics[Layout.Channels + channel] = moments.RoundedMean;
+        Statistics[(2 * Layout.Channels) + channel] = moments.MeanRest;
+        Statistics[(3 * Layout.Channels) + channel] = (float)moments.SquaredDeviations;
     }
 
     /// <summary>Moments of groups of images that the first-level cache holds, merged in order: memory is read once.</summary>

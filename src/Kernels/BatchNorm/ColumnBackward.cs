@@ -14,17 +14,22 @@ internal unsafe struct ColumnBackward : ISimdKernel
     private readonly void Columns<V>(int column, int count) where V : unmanaged, ISimd<V>
     {
         V center = V.LoadPartial(Whole.Mean + column, count, 0f), inverse = V.LoadPartial(Whole.InverseStd + column, count, 0f);
-        V sum = V.Zero, product = V.Zero;
-        for (int block = 0; block < Whole.Layout.Images; block += 64)
+        V sum, product, images = V.Broadcast(Math.Max(1, Whole.Layout.Images));
+        if (Whole.Phase == ChannelPhase.Given)
         {
-            (V blockSum, V blockProduct) = BlockSums(column, count, block, center);
-            sum += blockSum;
-            product += blockProduct;
+            sum = V.LoadPartial(Whole.DShift + column, count, 0f);
+            product = V.LoadPartial(Whole.DScale + column, count, 0f);
+            images = V.LoadPartial(Whole.Counts + column, count, 1f);
         }
-        product *= inverse;
-        Store(Whole.DShift + column, sum, count);
-        Store(Whole.DScale + column, product, count);
-        V images = V.Broadcast(Math.Max(1, Whole.Layout.Images)), factor = inverse * V.LoadPartial(Whole.Scale + column, count, 0f);
+        else
+        {
+            (sum, product) = Sums(column, count, center);
+            product *= inverse;
+            Store(Whole.DShift + column, sum, count);
+            Store(Whole.DScale + column, product, count);
+            if (Whole.Phase == ChannelPhase.Statistics) return;
+        }
+        V factor = inverse * V.LoadPartial(Whole.Scale + column, count, 0f);
         V meanGradient = sum / images, slope = -(product / images) * inverse;
         for (int row = 0; row < Whole.Layout.Images; row++)
         {
@@ -32,6 +37,18 @@ internal unsafe struct ColumnBackward : ISimdKernel
             V gradient = ColumnVector.Load<V>(Whole.DOutput + at, count) - meanGradient;
             ColumnVector.Store(factor * V.MultiplyAdd(ColumnVector.Load<V>(Whole.Input + at, count) - center, slope, gradient), Whole.DInput + at, count);
         }
+    }
+
+    private readonly (V Sum, V Product) Sums<V>(int column, int count, V center) where V : unmanaged, ISimd<V>
+    {
+        V sum = V.Zero, product = V.Zero;
+        for (int block = 0; block < Whole.Layout.Images; block += 64)
+        {
+            (V blockSum, V blockProduct) = BlockSums(column, count, block, center);
+            sum += blockSum;
+            product += blockProduct;
+        }
+        return (sum, product);
     }
 
     private readonly void Store<V>(float* total, V sum, int count) where V : unmanaged, ISimd<V> =>

@@ -17,14 +17,26 @@ internal unsafe struct ColumnForward : ISimdKernel
     private readonly void Columns<V>(int column, int count) where V : unmanaged, ISimd<V>
     {
         V center, rest = V.Zero, inverse;
+        if (Whole.Phase == ChannelPhase.Statistics)
+        {
+            StoreMoments<V>(column, count);
+            return;
+        }
         if (Whole.Phase == ChannelPhase.Inference)
         {
             center = V.LoadPartial(Whole.Mean + column, count, 0f);
             inverse = V.Broadcast(1f) / V.Sqrt(V.LoadPartial(Whole.Spread + column, count, 1f) + V.Broadcast(Whole.Epsilon));
         }
+        else if (Whole.Phase == ChannelPhase.Given)
+        {
+            center = V.LoadPartial(Whole.Mean + column, count, 0f);
+            rest = V.LoadPartial(Whole.Rest + column, count, 0f);
+            inverse = V.LoadPartial(Whole.Spread + column, count, 0f);
+        }
         else
         {
-            Statistics(column, count, out center, out rest, out inverse);
+            Statistics(column, count, out center, out rest, out V variance);
+            inverse = V.Broadcast(1f) / V.Sqrt(variance + V.Broadcast(Whole.Epsilon));
             V.StorePartial(center + rest, Whole.Mean + column, count);
             V.StorePartial(inverse, Whole.Spread + column, count);
         }
@@ -39,7 +51,7 @@ internal unsafe struct ColumnForward : ISimdKernel
     }
 
     /// <summary>Two passes, the second also corrects the first one's mean. Blocks of 64 rows are summed apart, which keeps rounding small.</summary>
-    private readonly void Statistics<V>(int column, int count, out V center, out V rest, out V inverse) where V : unmanaged, ISimd<V>
+    private readonly void Statistics<V>(int column, int count, out V center, out V rest, out V variance) where V : unmanaged, ISimd<V>
     {
         V divisor = V.Broadcast(Math.Max(1, Whole.Layout.Images)), sum = V.Zero, squares = V.Zero;
         for (int block = 0; block < Whole.Layout.Images; block += 64) sum += BlockSums(column, count, block, V.Zero).Sum;
@@ -52,8 +64,18 @@ internal unsafe struct ColumnForward : ISimdKernel
             squares += squared;
         }
         rest = sum / divisor;
-        V variance = V.Abs((squares / divisor) - (rest * rest));
-        inverse = V.Broadcast(1f) / V.Sqrt(variance + V.Broadcast(Whole.Epsilon));
+        variance = V.Abs((squares / divisor) - (rest * rest));
+    }
+
+    private readonly void StoreMoments<V>(int column, int count) where V : unmanaged, ISimd<V>
+    {
+        Statistics(column, count, out V center, out V rest, out V variance);
+        V images = V.Broadcast(Whole.Layout.Images);
+        float* row = Whole.Statistics + column;
+        V.StorePartial(images, row, count);
+        V.StorePartial(center, row + Whole.Layout.Channels, count);
+        V.StorePartial(rest, row + (2 * Whole.Layout.Channels), count);
+        V.StorePartial(variance * images, row + (3 * Whole.Layout.Channels), count);
     }
 
     private readonly (V Sum, V Squares) BlockSums<V>(int column, int count, int start, V center) where V : unmanaged, ISimd<V>

@@ -237,16 +237,16 @@ public abstract class BatchNormTests(TestDevice which) : OperationTests(which)
         }
     }
 
-    private static Shape ShapeOf(int images, int channels, int positions) => positions switch
+    internal static Shape ShapeOf(int images, int channels, int positions) => positions switch
     {
         0 => new Shape(images, channels),
         49 => new Shape(images, channels, 7, 7),
         _ => new Shape(images, channels, positions),
     };
 
-    private static int ChannelOf(int i, int channels, int positions) => i / Math.Max(1, positions) % channels;
+    internal static int ChannelOf(int i, int channels, int positions) => i / Math.Max(1, positions) % channels;
 
-    private static (double[] Y, double[] Means, double[] Inverses) Expected(double[] x, int channels, int positions, double[] scale, double[] shift)
+    internal static (double[] Y, double[] Means, double[] Inverses) Expected(double[] x, int channels, int positions, double[] scale, double[] shift)
     {
         double[] y = new double[x.Length], means = new double[channels], squares = new double[channels];
         double count = x.Length / (double)channels;
@@ -261,7 +261,7 @@ public abstract class BatchNormTests(TestDevice which) : OperationTests(which)
         return (y, means, inverses);
     }
 
-    private static (double[] Input, double[] Scale, double[] Shift) ExpectedGradients(double[] x, double[] dy, double[] scale, int channels, int positions)
+    internal static (double[] Input, double[] Scale, double[] Shift) ExpectedGradients(double[] x, double[] dy, double[] scale, int channels, int positions)
     {
         double[] ones = [.. Enumerable.Repeat(1.0, channels)], dg = new double[channels], db = new double[channels];
         (double[] normalised, _, double[] inverses) = Expected(x, channels, positions, ones, new double[channels]);
@@ -276,7 +276,7 @@ public abstract class BatchNormTests(TestDevice which) : OperationTests(which)
         return (dx, dg, db);
     }
 
-    private static double[] Differences(double[] x, Func<double> loss)
+    internal static double[] Differences(double[] x, Func<double> loss)
     {
         double[] gradient = new double[x.Length];
         for (int i = 0; i < x.Length; i++)
@@ -291,7 +291,7 @@ public abstract class BatchNormTests(TestDevice which) : OperationTests(which)
         return gradient;
     }
 
-    private static double[] ToDouble(float[] values) => [.. values.Select(v => (double)v)];
+    internal static double[] ToDouble(float[] values) => [.. values.Select(v => (double)v)];
 }
 
 public sealed class BatchNormOnReference() : BatchNormTests(TestDevice.Reference);
