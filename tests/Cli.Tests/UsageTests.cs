@@ -13,6 +13,7 @@ public sealed class UsageTests
     [InlineData("Did you mean 'digits'?", "train", "--data", "digit")]
     [InlineData("Did you mean 'cuda:0'?", "train", "--device", "cude:0")]
     [InlineData("--epochs 0: expected 1 or more", "train", "--epochs", "0")]
+    [InlineData("--sync-batch-norm and --virtual-shards exclude each other", "train", "--sync-batch-norm", "--virtual-shards", "4")]
     [InlineData("--lr -1: expected a positive number", "train", "--lr", "-1")]
     [InlineData("data fetch mnist: expected fashion-mnist. Did you mean 'fashion-mnist'?", "data", "fetch", "mnist")]
     public void A_word_that_is_not_understood_ends_with_exit_code_2_and_the_nearest_that_is(string message, params string[] arguments)

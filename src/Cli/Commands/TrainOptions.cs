@@ -11,6 +11,7 @@ internal sealed record TrainOptions
     public string? Strategy { get; init; }
     public string Algorithm { get; init; } = "own";
     public int VirtualShards { get; init; }
+    public bool SyncBatchNorm { get; init; }
     public int Epochs { get; init; } = 6;
     public long? Steps { get; init; }
     public int BatchSize { get; init; } = 64;
@@ -48,6 +49,7 @@ internal sealed class TrainSymbols
     private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device, mirrored, central-storage, or multi-worker for one of several processes (default: by the number of processes and devices)" };
     private readonly Option<string> _algorithm = Text("--algorithm", "how gradients are summed: own (the transport's way), ring, direct, tree or recursive-doubling", s_defaults.Algorithm);
     private readonly Option<int> _virtualShards = new("--virtual-shards") { Description = "cut batches into this many shards (a power of two): the same bits on any number of devices up to it" };
+    private readonly Option<bool> _syncBatchNorm = new("--sync-batch-norm") { Description = "batch norm by the statistics of the whole batch, not of each device's part" };
     private readonly Option<int> _epochs = Number("--epochs", "passes over the training set", s_defaults.Epochs);
     private readonly Option<long?> _steps = new("--steps") { Description = "stop after this many steps" };
     private readonly Option<int> _batchSize = Number("--batch-size", "samples a step, of all devices together", s_defaults.BatchSize);
@@ -72,7 +74,7 @@ internal sealed class TrainSymbols
 
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _data, _device, _strategy, _algorithm, _virtualShards, _epochs, _steps, _batchSize, _accumulation, _optimizer, _learningRate, _schedule, _warmup, _momentum,
+        foreach (Option option in new Option[] { _model, _data, _device, _strategy, _algorithm, _virtualShards, _syncBatchNorm, _epochs, _steps, _batchSize, _accumulation, _optimizer, _learningRate, _schedule, _warmup, _momentum,
             _weightDecay, _clip, _seed, _noShuffle, _inputScale, _init, _logEvery, _output, _checkpoint, _checkpointEvery, _resume, _json })
         {
             command.Add(option);
@@ -89,6 +91,7 @@ internal sealed class TrainSymbols
             Strategy = parsed.GetValue(_strategy),
             Algorithm = parsed.GetValue(_algorithm)!,
             VirtualShards = parsed.GetValue(_virtualShards),
+            SyncBatchNorm = parsed.GetValue(_syncBatchNorm),
             Epochs = parsed.GetValue(_epochs),
             Steps = parsed.GetValue(_steps),
             BatchSize = parsed.GetValue(_batchSize),
@@ -123,6 +126,7 @@ internal sealed class TrainSymbols
         StrategyChoice.Check(options);
         if (options.VirtualShards is not 0 && !(options.VirtualShards > 0 && System.Numerics.BitOperations.IsPow2(options.VirtualShards))) throw new UsageException($"--virtual-shards {options.VirtualShards}: expected a power of two");
         if (options.VirtualShards > 0 && options.AccumulationSteps > 1) throw new UsageException("--accumulation-steps and --virtual-shards both divide a device's part of a batch: use one of them");
+        if (options.VirtualShards > 0 && options.SyncBatchNorm) throw new UsageException("--sync-batch-norm and --virtual-shards exclude each other: with shards, batch norm normalises by a shard");
         Positive("--accumulation-steps", options.AccumulationSteps);
         if (options.CheckpointEvery < 0) throw new UsageException($"--checkpoint-every {options.CheckpointEvery}: expected 0 or more");
         if (options.CheckpointEvery > 0 && options.Checkpoint is null) throw new UsageException("--checkpoint-every needs --checkpoint FOLDER");

@@ -70,7 +70,7 @@ internal sealed class TrainingRun : IDisposable
         }
     }
 
-    private VariableOptions Variables() => new() { VirtualShardCount = _options.VirtualShards };
+    private VariableOptions Variables() => new() { VirtualShardCount = _options.VirtualShards, SynchronizesBatchNorm = _options.SyncBatchNorm };
 
     private TrainerOptions Options(CancellationToken preemption) => new()
     {

@@ -1,3 +1,4 @@
+using DistTrain.Collectives;
 using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
@@ -36,6 +37,18 @@ public sealed class BatchNormModule : Module
     /// <summary>[C], unbiased.</summary>
     public StateTensor RunningVariance { get; }
 
+    /// <summary>Whether replicas of this module normalise by the statistics of the batch of all; null: as the strategy's <see cref="VariableOptions.SynchronizesBatchNorm"/> says.</summary>
+    public bool? Synchronizes { get; init; }
+
+    /// <summary>Joins the replicas of this module in training; null: it works with its own samples.</summary>
+    internal ICommunicator? Replicas { get; set; }
+
     /// <inheritdoc/>
-    public override Variable Forward(Variable input) => BatchNormFunction.Apply(input, Weight, Bias, RunningMean, RunningVariance, _momentum, _epsilon);
+    public override Variable Forward(Variable input)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        return Replicas is { } replicas && input.Tape.IsTraining
+            ? DividedBatchNormFunction.Apply(input, Weight, Bias, RunningMean, RunningVariance, _momentum, _epsilon, replicas)
+            : BatchNormFunction.Apply(input, Weight, Bias, RunningMean, RunningVariance, _momentum, _epsilon);
+    }
 }

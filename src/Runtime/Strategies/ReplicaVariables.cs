@@ -22,6 +22,12 @@ public sealed record VariableOptions
     /// </summary>
     public int VirtualShardCount { get; init; }
 
+    /// <summary>
+    /// Batch norm in training normalises by the statistics of the batch of all replicas, as one device would, and not by a replica's part of it. Replicas then meet in every pass: see
+    /// <see cref="ReplicaVariables.MeetsInPasses"/>. With several passes a step the statistics are those of one pass of all replicas.
+    /// </summary>
+    public bool SynchronizesBatchNorm { get; init; }
+
     /// <summary>Compares all replicas' parameters bit by bit after every step. For finding errors: it reads everything back.</summary>
     public bool ChecksReplicas { get; init; }
 }
@@ -57,6 +63,12 @@ public abstract class ReplicaVariables : IDisposable
 
     /// <summary>Passes that a step must have on this replica, each over one virtual shard, an empty one too; 0: as many as one likes.</summary>
     public virtual int PassesPerStep => 0;
+
+    /// <summary>
+    /// Whether replicas exchange numbers within passes (synchronised batch norm). All must run as many passes a step then, forward and backward; a replica without samples runs them over none,
+    /// on tensors of 0 rows.
+    /// </summary>
+    public virtual bool MeetsInPasses => false;
 
     /// <summary>Whether it is the first replica, which speaks for all.</summary>
     public bool IsFirst => Shard.Index == 0;

@@ -134,14 +134,17 @@ public sealed class DatasetBatchSource : IBatchSource
 
     private sealed class DividedFeed(DatasetBatchSource source, ExecutionStream stream, DatasetIterator<DeviceBatch> run, long firstBatch, BatchShard part) : Feed(source, run, firstBatch, part)
     {
+        private readonly EmptyBatch _empty = new(() => source._epoch(BatchShard.Whole), source._inputs, source._labels);
+
         protected override Batch Next(long firstSampleOfEpoch, long batch)
         {
             int rows = Source.RowsOf(batch);
             long firstSample = firstSampleOfEpoch + (batch * Source._batchSize) + Part.Offset(rows);
-            if (Part.Length(rows) == 0) return new Batch(Tensor.Allocate(stream, new Shape(0)), Tensor.Allocate(stream, new Shape(0), DType.I32), firstSample, rows);
+            if (Part.Length(rows) == 0) return _empty.Make(stream, firstSample, rows);
             using DeviceBatch own = Take();
             if (own.Count != Part.Length(rows))
                 throw new InvalidOperationException($"batch {batch} has {own.Count} samples for replica {Part.Index} of {Part.Count}, expected {Part.Length(rows)} of {rows}: divide it with ShardBatches({Source._batchSize}, shard)");
+            _empty.Learn(own);
             own.WaitOn(stream);
             return new Batch(own[Source._inputs].Share(), own[Source._labels].Share(), firstSample, rows);
         }

@@ -149,7 +149,8 @@ public sealed class Trainer : IDisposable
     // Micro-batches one after another; their gradients and losses add up, each weighted by its samples. A last batch can be too small for all replicas: then this one passes with none.
     private Tensor InParts(ExecutionStream stream, in Batch batch, long step, float learningRate)
     {
-        int parts = Math.Max(1, Math.Min(_options.AccumulationSteps, batch.Count));
+        // Where replicas meet in passes, all must have as many: some over no samples.
+        int parts = Math.Max(1, Math.Min(_options.AccumulationSteps, _variables.MeetsInPasses ? batch.GlobalCount : batch.Count));
         ClearLoss(stream);
         for (int i = 0; i < parts; i++)
         {
@@ -183,7 +184,7 @@ public sealed class Trainer : IDisposable
     private void Pass(ExecutionStream stream, in Batch batch, int first, int count, long step, float learningRate, bool isLast)
     {
         _variables.Begin(isLast);
-        if (count == 0)
+        if (count == 0 && !_variables.MeetsInPasses)
         {
             _variables.End(null);
             return;
@@ -196,8 +197,9 @@ public sealed class Trainer : IDisposable
         tape.Backward(loss, Gradients, (float)count / batch.GlobalCount);
         if (_isFirstStep) CheckAllReached();
         // The host's memory is at hand at no cost: a bad step is found before it does harm.
-        if (stream.Device is CpuDevice && !float.IsFinite(loss.Value.AsSpan<float>()[0])) Fail(stream, step, learningRate, loss.Value.AsSpan<float>()[0]);
+        if (count > 0 && stream.Device is CpuDevice && !float.IsFinite(loss.Value.AsSpan<float>()[0])) Fail(stream, step, learningRate, loss.Value.AsSpan<float>()[0]);
         _variables.End(tape);
+        if (count == 0) return;
         if (isWhole) loss.Value.CopyTo(stream, _stepLoss!);
         else Elementwise.AddScaled(stream, _stepLoss!, loss.Value, (float)count / batch.Count);
     }

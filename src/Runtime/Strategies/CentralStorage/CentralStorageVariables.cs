@@ -12,7 +12,7 @@ internal sealed class CentralStorageVariables : ReplicaVariables
     private readonly ICommunicator _communicator;
     private readonly ExecutionStream _storage;
     private readonly GradientBuckets _buckets;
-    private readonly Tensor[] _state;
+    private readonly SynchronizedBatchNorm _batchNorm;
     private readonly Parameter[] _stored;
     private readonly GradientStore _storedGradients;
     private readonly GradientClipping? _clipping;
@@ -33,7 +33,7 @@ internal sealed class CentralStorageVariables : ReplicaVariables
     {
         (_communicator, _storage, _stored, _checksReplicas) = (replica.Communicator, storage, stored, options.ChecksReplicas);
         _isApart = replica.IsFirst && storage.Device != replica.Device;
-        _state = [.. model.StateTensors().Select(state => state.Value)];
+        _batchNorm = new SynchronizedBatchNorm(model, _communicator, options);
         _buckets = new GradientBuckets(replica.Stream, _communicator, Gradients, options.BucketByteCount, options.FirstBucketByteCount, root: 0);
         _storedGradients = _isApart ? new GradientStore(Optimizer.Parameters) : Gradients;
         if (replica.IsFirst && options.ClipNorm is { } maxNorm) _clipping = new GradientClipping(_storedGradients, maxNorm);
@@ -41,12 +41,14 @@ internal sealed class CentralStorageVariables : ReplicaVariables
 
     public override Tensor? GradientNorm => _clipping?.Norm;
 
+    public override bool MeetsInPasses => _batchNorm.IsUsed;
+
     public override void Begin(bool isLast = true) => _buckets.Begin(isLast);
 
     public override void Update(ExecutionStream stream, float learningRate)
     {
         _buckets.Finish();
-        foreach (Tensor state in _state) _communicator.AllReduce(stream, state, ReduceOp.Average);
+        foreach (Tensor state in _batchNorm.OwnState) _communicator.AllReduce(stream, state, ReduceOp.Average);
         if (IsFirst) Step(stream, learningRate);
         else Optimizer.StepCount++;
         foreach (Parameter parameter in Model.Parameters())
@@ -70,6 +72,7 @@ internal sealed class CentralStorageVariables : ReplicaVariables
 
     private protected override void Dispose(bool disposing)
     {
+        _batchNorm.Dispose();
         _buckets.Dispose();
         base.Dispose(disposing);
         _clipping?.Dispose();

@@ -11,7 +11,7 @@ internal sealed class MirroredVariables : ReplicaVariables
     private readonly ICommunicator _communicator;
     private readonly GradientBuckets _buckets;
     private readonly GradientClipping? _clipping;
-    private readonly Tensor[] _state;
+    private readonly SynchronizedBatchNorm _batchNorm;
     private readonly bool _checksReplicas;
 
     internal MirroredVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
@@ -19,12 +19,14 @@ internal sealed class MirroredVariables : ReplicaVariables
     {
         (_communicator, _checksReplicas) = (replica.Communicator, options.ChecksReplicas);
         ReplicaAgreement.Mirror(replica.Stream, _communicator, model);
-        _state = [.. model.StateTensors().Select(state => state.Value)];
+        _batchNorm = new SynchronizedBatchNorm(model, _communicator, options);
         _buckets = new GradientBuckets(replica.Stream, _communicator, Gradients, options.BucketByteCount, options.FirstBucketByteCount);
         if (options.ClipNorm is { } maxNorm) _clipping = new GradientClipping(Gradients, maxNorm);
     }
 
     public override Tensor? GradientNorm => _clipping?.Norm;
+
+    public override bool MeetsInPasses => _batchNorm.IsUsed;
 
     /// <summary>The buckets, for measurements.</summary>
     internal GradientBuckets Buckets => _buckets;
@@ -34,8 +36,8 @@ internal sealed class MirroredVariables : ReplicaVariables
     public override void Update(ExecutionStream stream, float learningRate)
     {
         _buckets.Finish();
-        // Running statistics are each replica's own until here: all go on with their mean.
-        foreach (Tensor state in _state) _communicator.AllReduce(stream, state, ReduceOp.Average);
+        // What each replica's own samples made of running statistics: all go on with their mean.
+        foreach (Tensor state in _batchNorm.OwnState) _communicator.AllReduce(stream, state, ReduceOp.Average);
         _clipping?.Clip(stream);
         Optimizer.Step(stream, Gradients, learningRate);
         if (_checksReplicas) ReplicaAgreement.CheckSameValues(stream, _communicator, Model, $"after optimizer step {Optimizer.StepCount}");
@@ -45,6 +47,7 @@ internal sealed class MirroredVariables : ReplicaVariables
 
     private protected override void Dispose(bool disposing)
     {
+        _batchNorm.Dispose();
         _buckets.Dispose();
         base.Dispose(disposing);
         _clipping?.Dispose();

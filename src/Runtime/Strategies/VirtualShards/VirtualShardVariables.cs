@@ -28,6 +28,8 @@ internal sealed class VirtualShardVariables : ReplicaVariables
     {
         (_communicator, _stream, _checksReplicas) = (replica.Communicator, replica.Stream, options.ChecksReplicas);
         if (!_communicator.IsFixedOrder) throw new ArgumentException($"virtual shards need reductions in a fixed order, which {_communicator.Transport} does not give by itself: make the communicator with Determinism.FixedOrder");
+        if (SynchronizedBatchNorm.Wanted(model, options) is [var norm, ..])
+            throw new ArgumentException($"'{norm.Path}' is to normalise by the whole batch, with virtual shards it does by a shard: leave one of them out");
         ReplicaAgreement.Mirror(_stream, _communicator, model);
         _sums = new GradientStore(Gradients.Parameters);
         _buckets = new GradientBuckets(_stream, _communicator, _sums, options.BucketByteCount, options.FirstBucketByteCount);
