@@ -49,6 +49,9 @@ public sealed class Parameter
         }
     }
 
+    /// <summary>The strategy's variables that it belongs to; null: none.</summary>
+    internal ReplicaVariables? Owner { get; set; }
+
     internal bool HasValue => _value is not null;
 
     /// <summary>Tells that the value was written to, so that backward passes over its old contents fail instead of giving wrong gradients.</summary>

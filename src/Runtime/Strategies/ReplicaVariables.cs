@@ -124,10 +124,48 @@ public abstract class ReplicaVariables : IDisposable
     {
     }
 
+    /// <summary>Makes sure that a model belongs to no variables: two would change it behind each other's back.</summary>
+    internal static void CheckFree(Module model)
+    {
+        if (model.Parameters().FirstOrDefault(parameter => parameter.Owner is not null) is { } taken)
+            throw new ArgumentException($"parameter '{taken.Name}' belongs to other variables already: dispose those first, or make a model for each replica and strategy", nameof(model));
+    }
+
+    /// <summary>Takes the model's parameters into these variables.</summary>
+    internal void Claim()
+    {
+        foreach (Parameter parameter in Model.Parameters()) parameter.Owner = this;
+    }
+
+    /// <summary>The error for parameters that no sample's loss depends on.</summary>
+    internal static InvalidOperationException Unreached(IReadOnlyCollection<string> names) =>
+        new($"the loss does not depend on {names.Count} parameter(s): {string.Join(", ", names.Take(5))}{(names.Count > 5 ? ", ..." : "")}; leave them out of the optimizer or set RequiresGradient to false");
+
+    /// <summary>Whether <see cref="CheckReached"/> was done.</summary>
+    private protected bool IsReachChecked { get; private set; }
+
+    /// <summary>Names the parameters that no replica had a gradient for in the first step. Collective, once.</summary>
+    private protected void CheckReached(ExecutionStream stream, IReadOnlyList<Parameter> missing)
+    {
+        double[] reached = [.. Gradients.Parameters.Select(parameter => missing.Contains(parameter) ? 0.0 : 1)];
+        Sum(stream, reached);
+        string[] names = [.. Gradients.Parameters.Where((_, i) => reached[i] == 0).Select(parameter => parameter.Name)];
+        IsReachChecked = names.Length == 0 ? true : throw Unreached(names);
+    }
+
+    /// <summary>Makes sure that an optimizer has parameters of the model only: others would not be the same on all replicas.</summary>
+    private protected static Optimizer Covered(Optimizer optimizer, IReadOnlyList<Parameter> parameters)
+    {
+        if (optimizer.Parameters.FirstOrDefault(parameter => !parameters.Contains(parameter)) is not { } foreign) return optimizer;
+        optimizer.Dispose();
+        throw new ArgumentException($"the optimizer has parameter '{foreign.Name}', which is not one of the {parameters.Count} that it was to be made of: they would not be kept the same on all replicas", nameof(optimizer));
+    }
+
     /// <summary>Frees gradients and optimizer state.</summary>
     public void Dispose()
     {
         GC.SuppressFinalize(this);
+        foreach (Parameter parameter in Model.Parameters().Where(parameter => parameter.Owner == this)) parameter.Owner = null;
         Dispose(true);
     }
 

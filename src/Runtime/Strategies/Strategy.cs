@@ -33,6 +33,7 @@ public abstract class Strategy : IDisposable
     /// <param name="model">Initialised on the replica's device; stays the caller's, and must outlive the variables.</param>
     /// <param name="optimizer">Makes the optimizer over the parameters that it is given.</param>
     /// <param name="options">Clipping and buckets; the same on all replicas.</param>
+    /// <exception cref="ArgumentException">The replica is another strategy's, the model lies on another device or belongs to other variables, or the optimizer has parameters that are not the model's.</exception>
     /// <exception cref="StateMismatchException">Replicas have different models; the message lists the differences.</exception>
     public abstract ReplicaVariables CreateVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions? options = null);
 
@@ -74,6 +75,21 @@ public abstract class Strategy : IDisposable
     /// <summary>Disposes what the strategy has besides its replicas.</summary>
     private protected virtual void DisposeOwn()
     {
+    }
+
+    /// <summary>Makes variables of a model that nobody else has, for a replica of this strategy.</summary>
+    /// <exception cref="ArgumentException">The replica is another strategy's, the model lies on another device or belongs to other variables.</exception>
+    private protected ReplicaVariables Own(Replica replica, Module model, Func<ReplicaVariables> create)
+    {
+        ArgumentNullException.ThrowIfNull(replica);
+        ArgumentNullException.ThrowIfNull(model);
+        if (!Replicas.Contains(replica)) throw new ArgumentException($"{Name}: {replica} is not one of this strategy's {Replicas.Count}: create variables with the strategy that runs the program", nameof(replica));
+        ReplicaVariables.CheckFree(model);
+        if (model.Parameters().FirstOrDefault(parameter => parameter.Value.Device != replica.Device) is { } elsewhere)
+            throw new ArgumentException($"{Name}: parameter '{elsewhere.Name}' lies on {elsewhere.Value.Device.Name}, {replica}: initialise the model on the stream of the replica that it is for", nameof(model));
+        ReplicaVariables variables = create();
+        variables.Claim();
+        return variables;
     }
 
     /// <summary>Replicas of this process alone, joined in memory.</summary>

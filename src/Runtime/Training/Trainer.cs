@@ -134,6 +134,7 @@ public sealed class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentNullException.ThrowIfNull(options);
+        ReplicaVariables.CheckFree(model);
         return new LocalVariables(model, optimizer, options.ClipNorm);
     }
 
@@ -208,8 +209,7 @@ public sealed class Trainer : IDisposable
     {
         _isFirstStep = false;
         string[] names = [.. Gradients.ParametersWithoutGradient.Select(parameter => parameter.Name)];
-        if (names.Length > 0)
-            throw new InvalidOperationException($"the loss does not depend on {names.Length} parameter(s): {string.Join(", ", names.Take(5))}; leave them out of the optimizer or set RequiresGradient to false");
+        if (names.Length > 0) throw ReplicaVariables.Unreached(names);
     }
 
     private void Fail(ExecutionStream stream, long step, float learningRate, float loss)

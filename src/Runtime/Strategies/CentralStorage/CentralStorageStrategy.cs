@@ -31,7 +31,7 @@ public sealed class CentralStorageStrategy : Strategy
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(optimizer);
         if (options is { VirtualShardCount: > 0 }) throw new ArgumentException("central-storage has no virtual shards; mirrored and multi-worker have", nameof(options));
-        return new CentralStorageVariables(replica, _storage.DefaultStream, model, optimizer, options ?? new VariableOptions());
+        return Own(replica, model, () => new CentralStorageVariables(replica, _storage.DefaultStream, model, optimizer, options ?? new VariableOptions()));
     }
 
     private protected override void DisposeOwn()

@@ -24,7 +24,7 @@ internal sealed class CentralStorageVariables : ReplicaVariables
     }
 
     private CentralStorageVariables(Replica replica, ExecutionStream storage, Module model, Parameter[] stored, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
-        : this(replica, storage, model, stored, optimizer(stored), options)
+        : this(replica, storage, model, stored, Covered(optimizer(stored), stored), options)
     {
     }
 
@@ -47,7 +47,8 @@ internal sealed class CentralStorageVariables : ReplicaVariables
 
     public override void Update(ExecutionStream stream, float learningRate)
     {
-        _buckets.Finish();
+        IReadOnlyList<Parameter> missing = _buckets.Finish();
+        if (!IsReachChecked) CheckReached(stream, missing);
         foreach (Tensor state in _batchNorm.OwnState) _communicator.AllReduce(stream, state, ReduceOp.Average);
         if (IsFirst) Step(stream, learningRate);
         else Optimizer.StepCount++;

@@ -15,7 +15,7 @@ internal sealed class MirroredVariables : ReplicaVariables
     private readonly bool _checksReplicas;
 
     internal MirroredVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
-        : base(model, optimizer(model.Parameters()), replica.Shard)
+        : base(model, Covered(optimizer(model.Parameters()), model.Parameters()), replica.Shard)
     {
         (_communicator, _checksReplicas) = (replica.Communicator, options.ChecksReplicas);
         ReplicaAgreement.Mirror(replica.Stream, _communicator, model);
@@ -35,7 +35,8 @@ internal sealed class MirroredVariables : ReplicaVariables
 
     public override void Update(ExecutionStream stream, float learningRate)
     {
-        _buckets.Finish();
+        IReadOnlyList<Parameter> missing = _buckets.Finish();
+        if (!IsReachChecked) CheckReached(stream, missing);
         // What each replica's own samples made of running statistics: all go on with their mean.
         foreach (Tensor state in _batchNorm.OwnState) _communicator.AllReduce(stream, state, ReduceOp.Average);
         _clipping?.Clip(stream);

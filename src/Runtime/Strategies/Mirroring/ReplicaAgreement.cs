@@ -15,6 +15,7 @@ internal static class ReplicaAgreement
     /// <exception cref="StateMismatchException">As for <see cref="CheckSameModel"/>.</exception>
     internal static void Mirror(ExecutionStream stream, ICommunicator communicator, Module model)
     {
+        CheckSamePlace(stream, communicator, stream.Device.Kind, typeof(ReplicaAgreement).Assembly.GetName().Version!);
         CheckSameModel(stream, communicator, model);
         foreach (Tensor tensor in model.SaveState().Values) communicator.Broadcast(stream, tensor);
         foreach (Parameter parameter in model.Parameters()) parameter.MarkChanged();
@@ -26,6 +27,20 @@ internal static class ReplicaAgreement
         using Tensor tensor = Tensor.From<double>(stream, numbers, new Shape(numbers.Length));
         communicator.AllReduce(stream, tensor);
         tensor.CopyTo(stream, numbers);
+    }
+
+    /// <summary>Compares what replicas run on: the kind of device and the library's version. Collective.</summary>
+    /// <exception cref="InvalidOperationException">They differ; on every replica, with the first that differs from the first one.</exception>
+    internal static void CheckSamePlace(ExecutionStream stream, ICommunicator communicator, DeviceKind kind, Version version)
+    {
+        int[][] all = Gather(stream, communicator, [(int)kind, version.Major, version.Minor, version.Build]);
+        for (int rank = 1; rank < all.Length; rank++)
+        {
+            if (all[rank][0] != all[0][0])
+                throw new InvalidOperationException($"replica {rank} computes on {(DeviceKind)all[rank][0]}, replica 0 on {(DeviceKind)all[0][0]}: replicas would wait for the slowest and differ in their last bits: take devices of one kind");
+            if (!all[rank].AsSpan().SequenceEqual(all[0]))
+                throw new InvalidOperationException($"replica {rank} runs version {string.Join('.', all[rank][1..])} of DistTrain, replica 0 {string.Join('.', all[0][1..])}: install the same on all machines");
+        }
     }
 
     /// <summary>Compares names and shapes of parameters and state over all replicas. Collective.</summary>

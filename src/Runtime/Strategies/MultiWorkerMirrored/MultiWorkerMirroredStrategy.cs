@@ -22,6 +22,6 @@ public sealed class MultiWorkerMirroredStrategy : Strategy
         ArgumentNullException.ThrowIfNull(replica);
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(optimizer);
-        return options is { VirtualShardCount: > 0 } ? new VirtualShardVariables(replica, model, optimizer, options) : new MirroredVariables(replica, model, optimizer, options ?? new VariableOptions());
+        return Own(replica, model, () => options is { VirtualShardCount: > 0 } ? new VirtualShardVariables(replica, model, optimizer, options) : new MirroredVariables(replica, model, optimizer, options ?? new VariableOptions()));
     }
 }

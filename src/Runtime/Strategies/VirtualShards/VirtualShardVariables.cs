@@ -18,13 +18,13 @@ internal sealed class VirtualShardVariables : ReplicaVariables
     private readonly FixedTreeSum _gradientTree, _stateTree;
     private readonly ExecutionStream _stream;
     private readonly Dictionary<Parameter, int> _items = [];
-    private readonly bool[] _isAdded;
+    private readonly bool[] _isAdded, _isReached;
     private readonly Tensor[] _state, _stateBefore, _stateSums;
     private readonly bool _checksReplicas;
     private int _pass;
 
     internal VirtualShardVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
-        : base(model, optimizer(model.Parameters()), Part(replica, options.VirtualShardCount))
+        : base(model, Covered(optimizer(model.Parameters()), model.Parameters()), Part(replica, options.VirtualShardCount))
     {
         (_communicator, _stream, _checksReplicas) = (replica.Communicator, replica.Stream, options.ChecksReplicas);
         if (!_communicator.IsFixedOrder) throw new ArgumentException($"virtual shards need reductions in a fixed order, which {_communicator.Transport} does not give by itself: make the communicator with Determinism.FixedOrder");
@@ -35,13 +35,17 @@ internal sealed class VirtualShardVariables : ReplicaVariables
         _buckets = new GradientBuckets(_stream, _communicator, _sums, options.BucketByteCount, options.FirstBucketByteCount);
         if (options.ClipNorm is { } maxNorm) _clipping = new GradientClipping(_sums, maxNorm);
         foreach (Parameter parameter in Gradients.Parameters) _items.Add(parameter, _items.Count);
-        _isAdded = new bool[_items.Count];
+        (_isAdded, _isReached) = (new bool[_items.Count], new bool[_items.Count]);
         _gradientTree = new FixedTreeSum(_stream, PassesPerStep, Gradients.Parameters.Select(Sum));
         _state = [.. model.StateTensors().Select(state => state.Value)];
         _stateBefore = [.. _state.Select(tensor => Tensor.Allocate(_stream, tensor.Shape))];
         _stateSums = [.. _state.Select(tensor => Tensor.Allocate(_stream, tensor.Shape))];
         _stateTree = new FixedTreeSum(_stream, PassesPerStep, _stateSums);
-        Gradients.GradientReady += (parameter, gradient) => Add(parameter, gradient);
+        Gradients.GradientReady += (parameter, gradient) =>
+        {
+            _isReached[_items[parameter]] = true;
+            Add(parameter, gradient);
+        };
     }
 
     public override int PassesPerStep => Shard.VirtualCount / Shard.Count;
@@ -84,6 +88,7 @@ internal sealed class VirtualShardVariables : ReplicaVariables
         if (_pass != PassesPerStep) throw new InvalidOperationException($"a step ends after {_pass} passes, expected {PassesPerStep}");
         _pass = 0;
         _buckets.Finish();
+        if (!IsReachChecked) CheckReached(stream, [.. Gradients.Parameters.Where(parameter => !_isReached[_items[parameter]])]);
         for (int i = 0; i < _state.Length; i++)
         {
             _communicator.AllReduce(stream, _stateSums[i]);
