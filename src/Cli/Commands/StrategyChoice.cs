@@ -8,10 +8,10 @@ namespace DistTrain.Cli;
 /// <summary>Which strategy trains on which devices: from <c>--strategy</c>, <c>--device</c> and <c>--algorithm</c>.</summary>
 internal static class StrategyChoice
 {
-    private const string OneDevice = "one-device", Mirrored = "mirrored", MultiWorker = "multi-worker", CentralStorage = "central-storage", Tpu = "tpu";
+    private const string OneDevice = "one-device", Mirrored = "mirrored", MultiWorker = "multi-worker", CentralStorage = "central-storage", ParameterServer = "parameter-server", Tpu = "tpu";
 
     public static readonly string[] Algorithms = ["own", "ring", "direct", "tree", "recursive-doubling"];
-    private static readonly string[] s_strategies = [OneDevice, Mirrored, MultiWorker, CentralStorage];
+    private static readonly string[] s_strategies = [OneDevice, Mirrored, MultiWorker, CentralStorage, ParameterServer];
 
     /// <summary>Says no to what can't be combined, before anything is opened.</summary>
     public static void Check(TrainOptions options)
@@ -19,10 +19,24 @@ internal static class StrategyChoice
         Choice.Check("--algorithm", options.Algorithm, Algorithms);
         if (options.Strategy == Tpu)
             throw new UsageException("--strategy tpu: TPUs are programmed through XLA and its PJRT plug-ins, which have no kernels of ours to run; use --strategy mirrored on GPUs or slices of the CPU");
+        if (options.Strategy != ParameterServer && (options.Servers != 1 || options.StalenessBound is not null || options.GradientsPerUpdate != 1))
+            throw new UsageException("--servers, --staleness-bound and --gradients-per-update belong to --strategy parameter-server");
         if (options.Strategy is null) return;
         Choice.Check("--strategy", options.Strategy, s_strategies);
         int devices = options.Device.Split(',').Length;
+        if (options.Strategy == ParameterServer) CheckParameterServer(options);
         if (options.Strategy == OneDevice && devices > 1) throw new UsageException($"--strategy one-device with {devices} devices ({options.Device}): name one, or use --strategy mirrored");
+    }
+
+    private static void CheckParameterServer(TrainOptions options)
+    {
+        if (options.Servers < 1) throw new UsageException($"--servers {options.Servers}: expected 1 or more");
+        if (options.StalenessBound is < 0) throw new UsageException($"--staleness-bound {options.StalenessBound}: expected 0 or more");
+        if (options.GradientsPerUpdate < 1) throw new UsageException($"--gradients-per-update {options.GradientsPerUpdate}: expected 1 or more");
+        if (options.Servers > 1 && (options.StalenessBound is not null || options.GradientsPerUpdate > 1))
+            throw new UsageException($"--servers {options.Servers} with --staleness-bound or --gradients-per-update: each server counts by itself, so these need one server");
+        if (options.StalenessBound is not null && options.GradientsPerUpdate > 1) throw new UsageException("--staleness-bound with --gradients-per-update above 1: gradients of one update are never stale; leave the bound out");
+        if (options.VirtualShards > 0) throw new UsageException("--strategy parameter-server has no virtual shards");
     }
 
     /// <summary>Opens the devices, which the strategy owns; one of several processes joins the others.</summary>
@@ -39,6 +53,7 @@ internal static class StrategyChoice
             CommunicatorOptions communication = new() { Algorithm = Algorithm(options.Algorithm) };
             return options.Strategy switch
             {
+                ParameterServer => new ParameterServerStrategy(devices, ServerOptions(options), options.Servers, ownsDevices: true),
                 CentralStorage => new CentralStorageStrategy(devices, storage: null, communication, ownsDevices: true),
                 null when devices.Count == 1 => new OneDeviceStrategy(devices[0], ownsDevice: true),
                 OneDevice => new OneDeviceStrategy(devices[0], ownsDevice: true),
@@ -52,6 +67,17 @@ internal static class StrategyChoice
             throw;
         }
     }
+
+    // Servers save themselves, counted in updates.
+    private static ParameterStoreOptions ServerOptions(TrainOptions options) => new()
+    {
+        StalenessBound = options.StalenessBound,
+        GradientsPerUpdate = options.GradientsPerUpdate,
+        Checkpoints = options.Checkpoint is not { } folder ? null : new CheckpointOptions
+        {
+            Folder = folder, EveryStepCount = options.CheckpointEvery, Resumes = options.Resume == "auto", Say = ProgressDisplay.Say,
+        },
+    };
 
     private static MultiWorkerMirroredStrategy Join(TrainOptions options, ClusterEnvironment job)
     {

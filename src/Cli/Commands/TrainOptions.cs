@@ -12,6 +12,9 @@ internal sealed record TrainOptions
     public string Algorithm { get; init; } = "own";
     public int VirtualShards { get; init; }
     public bool SyncBatchNorm { get; init; }
+    public int Servers { get; init; } = 1;
+    public int? StalenessBound { get; init; }
+    public int GradientsPerUpdate { get; init; } = 1;
     public int Epochs { get; init; } = 6;
     public long? Steps { get; init; }
     public int BatchSize { get; init; } = 64;
@@ -46,10 +49,13 @@ internal sealed class TrainSymbols
     private readonly Option<string> _model = Text("--model", "convnet, resnet20 (any resnet6n+2) or mlp", s_defaults.Model);
     private readonly Option<string> _data = Text("--data", "digits, fashion-mnist-slice, fashion-mnist, or a folder with four IDX files", s_defaults.Data);
     private readonly Option<string> _device = Text("--device", "cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl; several with commas between; auto: all GPUs, or the CPU in halves", s_defaults.Device);
-    private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device, mirrored, central-storage, or multi-worker for one of several processes (default: by the number of processes and devices)" };
+    private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device, mirrored, central-storage, parameter-server, or multi-worker for one of several processes (default: by the number of processes and devices)" };
     private readonly Option<string> _algorithm = Text("--algorithm", "how gradients are summed: own (the transport's way), ring, direct, tree or recursive-doubling", s_defaults.Algorithm);
     private readonly Option<int> _virtualShards = new("--virtual-shards") { Description = "cut batches into this many shards (a power of two): the same bits on any number of devices up to it" };
     private readonly Option<bool> _syncBatchNorm = new("--sync-batch-norm") { Description = "batch norm by the statistics of the whole batch, not of each device's part" };
+    private readonly Option<int> _servers = Number("--servers", "parameter-server: servers that variables are divided among", s_defaults.Servers);
+    private readonly Option<int?> _stalenessBound = new("--staleness-bound") { Description = "parameter-server: updates that a gradient may be old; others wait (default: nobody waits)" };
+    private readonly Option<int> _gradientsPerUpdate = Number("--gradients-per-update", "parameter-server: gradients whose mean makes an update; workers beyond are backups", s_defaults.GradientsPerUpdate);
     private readonly Option<int> _epochs = Number("--epochs", "passes over the training set", s_defaults.Epochs);
     private readonly Option<long?> _steps = new("--steps") { Description = "stop after this many steps" };
     private readonly Option<int> _batchSize = Number("--batch-size", "samples a step, of all devices together", s_defaults.BatchSize);
@@ -74,11 +80,19 @@ internal sealed class TrainSymbols
 
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { _model, _data, _device, _strategy, _algorithm, _virtualShards, _syncBatchNorm, _epochs, _steps, _batchSize, _accumulation, _optimizer, _learningRate, _schedule, _warmup, _momentum,
-            _weightDecay, _clip, _seed, _noShuffle, _inputScale, _init, _logEvery, _output, _checkpoint, _checkpointEvery, _resume, _json })
-        {
-            command.Add(option);
-        }
+        // A line for each group of options.
+        Option[] options =
+        [
+            _model, _data, _device, _strategy, _algorithm,
+            _virtualShards, _syncBatchNorm,
+            _servers, _stalenessBound, _gradientsPerUpdate,
+            _epochs, _steps, _batchSize, _accumulation,
+            _optimizer, _learningRate, _schedule, _warmup, _momentum, _weightDecay, _clip,
+            _seed, _noShuffle, _inputScale, _init,
+            _logEvery, _output, _json,
+            _checkpoint, _checkpointEvery, _resume,
+        ];
+        foreach (Option option in options) command.Add(option);
     }
 
     public TrainOptions Read(ParseResult parsed)
@@ -92,6 +106,9 @@ internal sealed class TrainSymbols
             Algorithm = parsed.GetValue(_algorithm)!,
             VirtualShards = parsed.GetValue(_virtualShards),
             SyncBatchNorm = parsed.GetValue(_syncBatchNorm),
+            Servers = parsed.GetValue(_servers),
+            StalenessBound = parsed.GetValue(_stalenessBound),
+            GradientsPerUpdate = parsed.GetValue(_gradientsPerUpdate),
             Epochs = parsed.GetValue(_epochs),
             Steps = parsed.GetValue(_steps),
             BatchSize = parsed.GetValue(_batchSize),

@@ -83,7 +83,7 @@ internal sealed class TrainingRun : IDisposable
         AccumulationSteps = _options.AccumulationSteps,
         Validation = _testBatches,
         Preemption = preemption,
-        Checkpoints = _options.Checkpoint is not { } folder ? null : new CheckpointOptions
+        Checkpoints = _options.Checkpoint is not { } folder || _strategy is ParameterServerStrategy ? null : new CheckpointOptions
         {
             Folder = folder, EveryStepCount = _options.CheckpointEvery, Resumes = _options.Resume == "auto", Say = ProgressDisplay.Say,
         },
