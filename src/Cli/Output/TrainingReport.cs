@@ -18,11 +18,15 @@ internal sealed record TrainingReport(
 
     private string Devices => string.Join(", ", Strategy.Replicas.Select(replica => replica.Device.ToString()));
 
+    private IReadOnlyList<ParameterServerStatistics> Servers => Strategy is ParameterServerStrategy served ? served.Statistics : [];
+
     public void Write(TextWriter output)
     {
         AccuracyTable.Write(output, Test.Confusion, ClassNames);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"test accuracy {Test.Accuracy:P2}, test loss {Test.Loss:F4}; trained {Result.SampleCount:N0} samples in {Seconds:F1} s ({SamplesPerSecond:N0} samples/s, data wait {DataWait:P2}) on {Devices}"));
+        foreach (ParameterServerStatistics server in Servers)
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"parameter server: {server.Version:N0} updates of {server.StepsDone:N0} steps, staleness {server.MeanStaleness:F2} on average, at most {server.LargestStaleness}; {server.DroppedCount:N0} gradients dropped"));
         output.WriteLine($"weights, metrics and configuration: {Folder.Path}");
     }
 
@@ -40,5 +44,7 @@ internal sealed record TrainingReport(
         Options.Seed,
         Steps = Result.StepCount,
         TrainLoss = Result.LastLoss,
+        MeanStaleness = Servers.Count > 0 ? Servers[0].MeanStaleness : (double?)null,
+        LargestStaleness = Servers.Count > 0 ? Servers[0].LargestStaleness : (long?)null,
     }, JsonOutput.Options);
 }
