@@ -54,6 +54,39 @@ public sealed class TrainingTests
     }
 
     [Fact]
+    public void Workers_of_a_parameter_server_without_staleness_give_the_one_device_weights_bit_for_bit()
+    {
+        using TemporaryFolder folder = new();
+        string[] common = ["train", "--model", "convnet", "--data", "digits", "--steps", "12", "--seed", "5"];
+
+        ToolResult one = Tool.Run([.. common, "--output", folder["a"]]);
+        ToolResult served = Tool.Run([.. common, "--strategy", "parameter-server", "--device", "cpu:0/3,cpu:1/3,cpu:2/3", "--staleness-bound", "0", "--output", folder["b"]]);
+
+        Assert.True(one.ExitCode == 0, one.Errors);
+        Assert.True(served.ExitCode == 0, served.Errors);
+        Assert.Equal(File.ReadAllBytes(Path.Combine(folder["a"], "weights.safetensors")), File.ReadAllBytes(Path.Combine(folder["b"], "weights.safetensors")));
+        Assert.Contains("parameter server: 12 updates of 12 steps, staleness 0.00 on average, at most 0; 0 gradients dropped", served.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Asynchronous_workers_learn_do_every_step_once_and_go_on_from_the_servers_snapshot()
+    {
+        using TemporaryFolder folder = new();
+        string[] common = ["train", "--data", "digits", "--batch-size", "32", "--seed", "3", "--strategy", "parameter-server", "--device", "cpu:0/4,cpu:1/4,cpu:2/4,cpu:3/4", "--checkpoint", folder["saved"], "--json"];
+
+        ToolResult half = Tool.Run([.. common, "--epochs", "6", "--schedule", "constant", "--output", folder["a"]]);
+        ToolResult whole = Tool.Run([.. common, "--epochs", "12", "--schedule", "constant", "--output", folder["b"]]);
+
+        Assert.True(half.ExitCode == 0, half.Errors);
+        Assert.True(whole.ExitCode == 0, whole.Errors);
+        Assert.Contains("the parameter server goes on from update", whole.Errors, StringComparison.Ordinal);
+        JsonElement report = JsonDocument.Parse(whole.LastLine).RootElement;
+        Assert.InRange(report.GetProperty("testAccuracy").GetDouble(), 0.9, 1.0);
+        Assert.True(report.GetProperty("largestStaleness").GetInt64() >= 0);
+        Assert.Contains($"parameter server: {report.GetProperty("steps").GetInt64():N0} updates of", whole.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Every_instruction_set_of_the_machine_trains_to_the_same_loss()
     {
         using TemporaryFolder folder = new();

@@ -15,6 +15,11 @@ public sealed class UsageTests
     [InlineData("--epochs 0: expected 1 or more", "train", "--epochs", "0")]
     [InlineData("--sync-batch-norm and --virtual-shards exclude each other", "train", "--sync-batch-norm", "--virtual-shards", "4")]
     [InlineData("--lr -1: expected a positive number", "train", "--lr", "-1")]
+    [InlineData("--servers, --staleness-bound and --gradients-per-update belong to --strategy parameter-server", "train", "--servers", "2")]
+    [InlineData("--servers 2 with --staleness-bound or --gradients-per-update", "train", "--strategy", "parameter-server", "--servers", "2", "--staleness-bound", "1")]
+    [InlineData("--staleness-bound -1: expected 0 or more", "train", "--strategy", "parameter-server", "--staleness-bound", "-1")]
+    [InlineData("--strategy parameter-server has no virtual shards", "train", "--strategy", "parameter-server", "--virtual-shards", "2")]
+    [InlineData("Did you mean 'parameter-server'?", "train", "--strategy", "parameter-servers")]
     [InlineData("data fetch mnist: expected fashion-mnist. Did you mean 'fashion-mnist'?", "data", "fetch", "mnist")]
     public void A_word_that_is_not_understood_ends_with_exit_code_2_and_the_nearest_that_is(string message, params string[] arguments)
     {

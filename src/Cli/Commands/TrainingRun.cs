@@ -46,8 +46,8 @@ internal sealed class TrainingRun : IDisposable
         Announce(folder);
         using MetricsFiles metrics = new(folder);
         TrainingResult result = ProgressDisplay.Run(display => _trainer.Train(_batches, [display, metrics], cancellation));
-        // A run whose checkpoint has all its steps ends without an epoch.
-        EvaluationResult test = result.SampleCount == 0 ? _trainer.Evaluate(_testBatches, cancellation) : metrics.LastEvaluation!;
+        // A run whose checkpoint has all its steps ends without an epoch, and so does a worker that others left no step.
+        EvaluationResult test = metrics.LastEvaluation ?? _trainer.Evaluate(_testBatches, cancellation);
         ModelFile.Save(_strategy.Replicas[0].Stream, _trainer.Model, _description, folder.Weights);
         return new TrainingReport(_options, _strategy, folder, result, test, metrics.EvaluationTime, _train.ClassNames);
     }

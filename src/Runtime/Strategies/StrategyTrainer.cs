@@ -45,11 +45,16 @@ public sealed class StrategyTrainer : IDisposable
     /// <param name="batches">Batches of all replicas together; each takes its part.</param>
     /// <param name="callbacks">Called for the first replica of all only, on its thread.</param>
     /// <param name="cancellation">Ends training between two steps; must be asked for on all processes.</param>
-    public TrainingResult Train(IBatchSource batches, IReadOnlyList<ITrainingCallback>? callbacks = null, CancellationToken cancellation = default) => _strategy.Run(replica =>
+    /// <returns>The result of the first replica of this process; under a parameter server with the samples of all its workers.</returns>
+    public TrainingResult Train(IBatchSource batches, IReadOnlyList<ITrainingCallback>? callbacks = null, CancellationToken cancellation = default)
     {
-        using Trainer trainer = new(_replicas[replica.LocalIndex].Variables, _options);
-        return trainer.Train(replica.Stream, batches, replica.IsFirst ? callbacks : null, cancellation);
-    })[0];
+        TrainingResult[] results = _strategy.Run(replica =>
+        {
+            using Trainer trainer = new(_replicas[replica.LocalIndex].Variables, _options);
+            return trainer.Train(replica.Stream, batches, replica.IsFirst ? callbacks : null, cancellation);
+        });
+        return _replicas[0].Variables.TakesSteps ? results[0] with { SampleCount = results.Sum(result => result.SampleCount) } : results[0];
+    }
 
     /// <summary>Measures on all replicas together, under a parameter server on the first one of this process; see <see cref="Evaluator"/>.</summary>
     public EvaluationResult Evaluate(IBatchSource batches, CancellationToken cancellation = default) => _strategy.Run(replica =>

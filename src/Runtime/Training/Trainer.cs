@@ -90,6 +90,7 @@ public sealed class Trainer : IDisposable
                     throw new PreemptedException(next, checkpoints is not null || _variables.TrySave());
                 }
             }
+            _variables.Refresh(stream);
             if (stepCount > _options.FirstStep) checkpoints?.SaveNow(stream, Position(stepCount));
         }
         finally
