@@ -14,6 +14,7 @@ public sealed class UsageTests
     [InlineData("Did you mean 'cuda:0'?", "train", "--device", "cude:0")]
     [InlineData("--epochs 0: expected 1 or more", "train", "--epochs", "0")]
     [InlineData("--sync-batch-norm and --virtual-shards exclude each other", "train", "--sync-batch-norm", "--virtual-shards", "4")]
+    [InlineData("--gradient-compression: 'topk:2' is no gradient compression: expected none, bf16, or topk:RATIO", "train", "--gradient-compression", "topk:2")]
     [InlineData("--lr -1: expected a positive number", "train", "--lr", "-1")]
     [InlineData("--servers, --staleness-bound and --gradients-per-update belong to --strategy parameter-server", "train", "--servers", "2")]
     [InlineData("--servers 2 with --staleness-bound or --gradients-per-update", "train", "--strategy", "parameter-server", "--servers", "2", "--staleness-bound", "1")]

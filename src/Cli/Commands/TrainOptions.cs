@@ -15,6 +15,7 @@ internal sealed record TrainOptions
     public int Servers { get; init; } = 1;
     public int? StalenessBound { get; init; }
     public int GradientsPerUpdate { get; init; } = 1;
+    public string GradientCompression { get; init; } = "none";
     public int Epochs { get; init; } = 6;
     public long? Steps { get; init; }
     public int BatchSize { get; init; } = 64;
@@ -56,6 +57,7 @@ internal sealed class TrainSymbols
     private readonly Option<int> _servers = Number("--servers", "parameter-server: servers that variables are divided among", s_defaults.Servers);
     private readonly Option<int?> _stalenessBound = new("--staleness-bound") { Description = "parameter-server: updates that a gradient may be old; others wait (default: nobody waits)" };
     private readonly Option<int> _gradientsPerUpdate = Number("--gradients-per-update", "parameter-server: gradients whose mean makes an update; workers beyond are backups", s_defaults.GradientsPerUpdate);
+    private readonly Option<string> _compression = Text("--gradient-compression", "how gradients travel: none (as they are), bf16 (half the bytes), topk:RATIO (the largest part of them, the rest later)", s_defaults.GradientCompression);
     private readonly Option<int> _epochs = Number("--epochs", "passes over the training set", s_defaults.Epochs);
     private readonly Option<long?> _steps = new("--steps") { Description = "stop after this many steps" };
     private readonly Option<int> _batchSize = Number("--batch-size", "samples a step, of all devices together", s_defaults.BatchSize);
@@ -84,7 +86,7 @@ internal sealed class TrainSymbols
         Option[] options =
         [
             _model, _data, _device, _strategy, _algorithm,
-            _virtualShards, _syncBatchNorm,
+            _virtualShards, _syncBatchNorm, _compression,
             _servers, _stalenessBound, _gradientsPerUpdate,
             _epochs, _steps, _batchSize, _accumulation,
             _optimizer, _learningRate, _schedule, _warmup, _momentum, _weightDecay, _clip,
@@ -109,6 +111,7 @@ internal sealed class TrainSymbols
             Servers = parsed.GetValue(_servers),
             StalenessBound = parsed.GetValue(_stalenessBound),
             GradientsPerUpdate = parsed.GetValue(_gradientsPerUpdate),
+            GradientCompression = parsed.GetValue(_compression)!,
             Epochs = parsed.GetValue(_epochs),
             Steps = parsed.GetValue(_steps),
             BatchSize = parsed.GetValue(_batchSize),
@@ -144,6 +147,7 @@ internal sealed class TrainSymbols
         if (options.VirtualShards is not 0 && !(options.VirtualShards > 0 && System.Numerics.BitOperations.IsPow2(options.VirtualShards))) throw new UsageException($"--virtual-shards {options.VirtualShards}: expected a power of two");
         if (options.VirtualShards > 0 && options.AccumulationSteps > 1) throw new UsageException("--accumulation-steps and --virtual-shards both divide a device's part of a batch: use one of them");
         if (options.VirtualShards > 0 && options.SyncBatchNorm) throw new UsageException("--sync-batch-norm and --virtual-shards exclude each other: with shards, batch norm normalises by a shard");
+        CheckCompression(options);
         Positive("--accumulation-steps", options.AccumulationSteps);
         if (options.CheckpointEvery < 0) throw new UsageException($"--checkpoint-every {options.CheckpointEvery}: expected 0 or more");
         if (options.CheckpointEvery > 0 && options.Checkpoint is null) throw new UsageException("--checkpoint-every needs --checkpoint FOLDER");
@@ -154,6 +158,19 @@ internal sealed class TrainSymbols
         if (options.LearningRate is { } rate && !(rate > 0 && float.IsFinite(rate))) throw new UsageException($"--lr {rate}: expected a positive number");
         if (options.ClipNorm is { } clip && !(clip > 0 && float.IsFinite(clip))) throw new UsageException($"--clip {clip}: expected a positive number");
         if (options.InputScale is { } scale && !(scale > 0 && float.IsFinite(scale))) throw new UsageException($"--input-scale {scale}: expected a positive number");
+    }
+
+    private static void CheckCompression(TrainOptions options)
+    {
+        try
+        {
+            if (Runtime.GradientCompression.Parse(options.GradientCompression) is not null && options.VirtualShards > 0)
+                throw new UsageException("--gradient-compression and --virtual-shards exclude each other: what compression loses depends on the number of devices");
+        }
+        catch (FormatException failure)
+        {
+            throw new UsageException($"--gradient-compression: {failure.Message}");
+        }
     }
 
     private static void Positive(string name, long value)

@@ -70,7 +70,7 @@ internal sealed class TrainingRun : IDisposable
         }
     }
 
-    private VariableOptions Variables() => new() { VirtualShardCount = _options.VirtualShards, SynchronizesBatchNorm = _options.SyncBatchNorm };
+    private VariableOptions Variables() => new() { VirtualShardCount = _options.VirtualShards, SynchronizesBatchNorm = _options.SyncBatchNorm, Compression = GradientCompression.Parse(_options.GradientCompression) };
 
     private TrainerOptions Options(CancellationToken preemption) => new()
     {

@@ -47,6 +47,8 @@ internal sealed class TrainingCheckpoints : IDisposable
         _variables.Optimizer.StepCount = manifest.Position.OptimizerStep;
         _resumedStep = manifest.Position.Step;
         if (_variables.IsFirst) _options.Say?.Invoke($"going on from the checkpoint of step {manifest.Position.Step} in {_folder.Place}");
+        if (_variables.IsFirst && _variables.Compression is { KeepsState: true } compression)
+            _options.Say?.Invoke($"gradient compression {compression.Name} had kept gradients back, which are not in the checkpoint: the run goes on without them, not bit for bit as the unbroken one would");
         return manifest.Position;
     }
 

@@ -16,6 +16,9 @@ public sealed record VariableOptions
     /// <summary>Bytes of the first bucket.</summary>
     public long FirstBucketByteCount { get; init; } = BucketPlan.DefaultFirstByteCount;
 
+    /// <summary>How gradients travel between replicas in fewer bytes; null: as they are.</summary>
+    public GradientCompression? Compression { get; init; }
+
     /// <summary>
     /// Cuts each batch into this many shards, a power of two, that replicas compute one after another, and adds their gradients along one tree: then training gives the same bits on any
     /// number of replicas that is a power of two up to it. 0: a replica computes its part of a batch at once.
@@ -118,6 +121,9 @@ public abstract class ReplicaVariables : IDisposable
     /// <summary>Has whoever holds the variables save them, where that is not the trainer's work.</summary>
     /// <returns>Whether they were saved.</returns>
     internal virtual bool TrySave() => false;
+
+    /// <summary>How gradients travel between replicas; null: as they are.</summary>
+    internal virtual GradientCompression? Compression => null;
 
     /// <summary>Takes over values that were loaded into the model from outside.</summary>
     internal virtual void OnLoaded(ExecutionStream stream)

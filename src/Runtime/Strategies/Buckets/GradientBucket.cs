@@ -25,6 +25,9 @@ public sealed class GradientBucket : IDisposable
     /// <summary>The step's reduction.</summary>
     internal CollectiveHandle? Handle { get; set; }
 
+    /// <summary>How it is reduced in fewer bytes; null: as it is.</summary>
+    internal IBucketCompressor? Compressor { get; set; }
+
     /// <summary>Whether the step's gradients are all complete.</summary>
     internal bool IsReady => _missing == 0;
 
@@ -33,5 +36,9 @@ public sealed class GradientBucket : IDisposable
     internal void MarkReady() => _missing--;
 
     /// <inheritdoc/>
-    public void Dispose() => Memory.Dispose();
+    public void Dispose()
+    {
+        Compressor?.Dispose();
+        Memory.Dispose();
+    }
 }

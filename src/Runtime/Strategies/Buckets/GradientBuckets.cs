@@ -33,13 +33,14 @@ public sealed class GradientBuckets : IDisposable
     /// <param name="capacity">Bytes of a bucket.</param>
     /// <param name="firstCapacity">Bytes of the first bucket.</param>
     /// <param name="root">The one rank that gets the sums; null: all do.</param>
+    /// <param name="compression">How gradients travel; null: as they are.</param>
     public GradientBuckets(ExecutionStream stream, ICommunicator communicator, GradientStore gradients, long capacity = BucketPlan.DefaultByteCount, long firstCapacity = BucketPlan.DefaultFirstByteCount,
-        int? root = null)
+        int? root = null, GradientCompression? compression = null)
     {
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(communicator);
         ArgumentNullException.ThrowIfNull(gradients);
-        (_stream, _communicator, _gradients, _root) = (stream, communicator, gradients, root);
+        (_stream, _communicator, _gradients, _root, Compression) = (stream, communicator, gradients, root, compression);
         IReadOnlyList<Parameter> parameters = gradients.Parameters;
         IReadOnlyList<Bucket> plan = BucketPlan.Create([.. parameters.Select(p => p.Shape.ElementCount * sizeof(float))], capacity, firstCapacity, Alignment);
         Func<long, long, Tensor> place = Memory(plan.Sum(bucket => bucket.ByteCount));
@@ -62,17 +63,24 @@ public sealed class GradientBuckets : IDisposable
             }
         }
         _views = [.. views];
+        if (compression is not null) foreach (GradientBucket bucket in _buckets) bucket.Compressor = compression.Create(stream, communicator, (int)bucket.Memory.ElementCount, root);
         gradients.GradientReady += OnReady;
     }
 
     /// <summary>The buckets in the order in which they are reduced.</summary>
     public IReadOnlyList<GradientBucket> Buckets => _buckets;
 
+    /// <summary>How gradients travel; null: as they are.</summary>
+    public GradientCompression? Compression { get; }
+
     /// <summary>How long the last step's reductions took in all, each by itself.</summary>
     public TimeSpan ReductionTime { get; private set; }
 
     /// <summary>The part of it that <see cref="Finish"/> waited for: what backward did not hide.</summary>
     public TimeSpan ExposedTime { get; private set; }
+
+    /// <summary>Bytes that this replica hands to the reductions of a step.</summary>
+    public long SentByteCount => _buckets.Sum(bucket => bucket.Compressor?.SentByteCount ?? bucket.Memory.ByteCount);
 
     /// <summary>Starts a step's gradients.</summary>
     /// <param name="reduces">False for all backward passes of a step but the last: they add up on this replica only.</param>
@@ -99,7 +107,11 @@ public sealed class GradientBuckets : IDisposable
         }
         while (_started < _buckets.Length) StartNext();
         long asked = Stopwatch.GetTimestamp();
-        foreach (GradientBucket bucket in _buckets) bucket.Handle!.WaitOn(_stream);
+        foreach (GradientBucket bucket in _buckets)
+        {
+            bucket.Handle!.WaitOn(_stream);
+            bucket.Compressor?.Finish(_stream, bucket.Memory);
+        }
         ExposedTime = Stopwatch.GetElapsedTime(asked);
         ReductionTime = TimeSpan.FromTicks(_buckets.Sum(bucket => bucket.Handle!.Duration.Ticks));
         _reduces = false;
@@ -148,7 +160,8 @@ public sealed class GradientBuckets : IDisposable
     private void StartNext()
     {
         GradientBucket bucket = _buckets[_started++];
-        bucket.Handle = _root is not { } root ? _communicator.AllReduceAsync(_stream, bucket.Memory)
+        bucket.Handle = bucket.Compressor is { } compressor ? compressor.Start(_stream, bucket.Memory)
+            : _root is not { } root ? _communicator.AllReduceAsync(_stream, bucket.Memory)
             : _communicator.ReduceAsync(_stream, bucket.Memory, _communicator.Rank == root ? bucket.Memory : null, root);
     }
 }

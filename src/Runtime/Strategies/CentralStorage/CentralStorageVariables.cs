@@ -34,7 +34,7 @@ internal sealed class CentralStorageVariables : ReplicaVariables
         (_communicator, _storage, _stored, _checksReplicas) = (replica.Communicator, storage, stored, options.ChecksReplicas);
         _isApart = replica.IsFirst && storage.Device != replica.Device;
         _batchNorm = new SynchronizedBatchNorm(model, _communicator, options);
-        _buckets = new GradientBuckets(replica.Stream, _communicator, Gradients, options.BucketByteCount, options.FirstBucketByteCount, root: 0);
+        _buckets = new GradientBuckets(replica.Stream, _communicator, Gradients, options.BucketByteCount, options.FirstBucketByteCount, root: 0, options.Compression);
         _storedGradients = _isApart ? new GradientStore(Optimizer.Parameters) : Gradients;
         if (replica.IsFirst && options.ClipNorm is { } maxNorm) _clipping = new GradientClipping(_storedGradients, maxNorm);
     }
@@ -59,6 +59,8 @@ internal sealed class CentralStorageVariables : ReplicaVariables
         }
         if (_checksReplicas) ReplicaAgreement.CheckSameValues(stream, _communicator, Model, $"after optimizer step {Optimizer.StepCount}");
     }
+
+    internal override GradientCompression? Compression => _buckets.Compression;
 
     public override void Sum(ExecutionStream stream, Span<double> numbers) => ReplicaAgreement.Sum(stream, _communicator, numbers);
 

@@ -20,7 +20,7 @@ internal sealed class MirroredVariables : ReplicaVariables
         (_communicator, _checksReplicas) = (replica.Communicator, options.ChecksReplicas);
         ReplicaAgreement.Mirror(replica.Stream, _communicator, model);
         _batchNorm = new SynchronizedBatchNorm(model, _communicator, options);
-        _buckets = new GradientBuckets(replica.Stream, _communicator, Gradients, options.BucketByteCount, options.FirstBucketByteCount);
+        _buckets = new GradientBuckets(replica.Stream, _communicator, Gradients, options.BucketByteCount, options.FirstBucketByteCount, compression: options.Compression);
         if (options.ClipNorm is { } maxNorm) _clipping = new GradientClipping(Gradients, maxNorm);
     }
 
@@ -43,6 +43,8 @@ internal sealed class MirroredVariables : ReplicaVariables
         Optimizer.Step(stream, Gradients, learningRate);
         if (_checksReplicas) ReplicaAgreement.CheckSameValues(stream, _communicator, Model, $"after optimizer step {Optimizer.StepCount}");
     }
+
+    internal override GradientCompression? Compression => _buckets.Compression;
 
     public override void Sum(ExecutionStream stream, Span<double> numbers) => ReplicaAgreement.Sum(stream, _communicator, numbers);
 

@@ -28,6 +28,7 @@ internal sealed class VirtualShardVariables : ReplicaVariables
     {
         (_communicator, _stream, _checksReplicas) = (replica.Communicator, replica.Stream, options.ChecksReplicas);
         if (!_communicator.IsFixedOrder) throw new ArgumentException($"virtual shards need reductions in a fixed order, which {_communicator.Transport} does not give by itself: make the communicator with Determinism.FixedOrder");
+        if (options.Compression is { } compression) throw new ArgumentException($"gradient compression {compression.Name} with virtual shards: what is lost depends on the number of replicas, and so would the bits: leave one of them out");
         if (SynchronizedBatchNorm.Wanted(model, options) is [var norm, ..])
             throw new ArgumentException($"'{norm.Path}' is to normalise by the whole batch, with virtual shards it does by a shard: leave one of them out");
         ReplicaAgreement.Mirror(_stream, _communicator, model);
