@@ -15,8 +15,8 @@ internal sealed class ParameterSession(ParameterStore store, string worker, Vari
     /// <summary>The step it works on.</summary>
     internal long? TakenStep { get; private set; }
 
-    /// <summary>The version that its step is computed with.</summary>
-    internal long BaseVersion { get; private set; }
+    /// <summary>The version that its step is computed with; null: it has not pulled one yet.</summary>
+    internal long? BaseVersion { get; private set; }
 
     /// <summary>Whether it waits for others.</summary>
     internal bool IsWaiting { get; set; }
@@ -51,7 +51,7 @@ internal sealed class ParameterSession(ParameterStore store, string worker, Vari
         _heardAt = Stopwatch.GetTimestamp();
     }
 
-    internal void OnTaken(long step, long version) => (TakenStep, BaseVersion) = (step, version);
+    internal void OnTaken(long step) => (TakenStep, BaseVersion) = (step, null);
 
     internal void OnPulled(long version) => BaseVersion = version;
 

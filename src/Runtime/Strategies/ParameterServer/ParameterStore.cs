@@ -200,7 +200,7 @@ public sealed class ParameterStore : IParameterServer, IDisposable
         }
         if (!IsWithinBound()) return false;
         step = _ledger.Take(session.Worker, stepCount);
-        session.OnTaken(step, _variables!.Version);
+        session.OnTaken(step);
         return true;
     }
 
@@ -215,7 +215,7 @@ public sealed class ParameterStore : IParameterServer, IDisposable
         {
             if (session.TakenStep is null) continue;
             working++;
-            oldest = Math.Min(oldest, session.BaseVersion);
+            oldest = Math.Min(oldest, session.BaseVersion ?? version);
         }
         return version - oldest + working <= bound;
     }

@@ -15,11 +15,14 @@ public sealed record ParameterStoreOptions
     /// </summary>
     public int GradientsPerUpdate { get; init; } = 1;
 
-    /// <summary>A step that was taken and not pushed for so long is given to somebody else, and its worker is out until it opens a new session.</summary>
-    public TimeSpan WorkerTimeout { get; init; } = TimeSpan.FromMinutes(2);
+    /// <summary>
+    /// A step that was taken and not pushed for so long is given to somebody else, and its worker is out until it opens a new session. Longer than a step and, for the worker that evaluates between
+    /// taking a step and pulling for it, an evaluation.
+    /// </summary>
+    public TimeSpan WorkerTimeout { get; init; } = TimeSpan.FromMinutes(5);
 
-    /// <summary>The longest that a call waits for others.</summary>
-    public TimeSpan WaitTimeout { get; init; } = TimeSpan.FromMinutes(5);
+    /// <summary>The longest that a call waits for others; longer than <see cref="WorkerTimeout"/>.</summary>
+    public TimeSpan WaitTimeout { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>Where the server saves itself and goes on from, with steps counted in updates; null: nowhere. Nothing is saved at the ends of epochs, which a server does not know.</summary>
     public CheckpointOptions? Checkpoints { get; init; }

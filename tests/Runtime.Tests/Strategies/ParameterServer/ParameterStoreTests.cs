@@ -92,6 +92,22 @@ public sealed class ParameterStoreTests
     }
 
     [Fact]
+    public async Task A_worker_that_has_not_pulled_yet_holds_nobody_up()
+    {
+        using ParameterStore store = Store(new ParameterStoreOptions { StalenessBound = 2 });
+        using IParameterSession evaluating = await Open(store, "evaluating"), fast = await Open(store, "fast");
+        await fast.InitializeAsync(new float[3], Token);
+        float[] values = new float[3];
+        Assert.Equal(0, await evaluating.TakeStepAsync(9, Token));
+        for (int i = 1; i <= 5; i++)
+        {
+            Assert.Equal(i, await fast.TakeStepAsync(9, Token));
+            await fast.PushAsync(Push(i, await fast.PullAsync(values, cancellation: Token), 1), Token);
+        }
+        Assert.Equal(new PushResult(PushOutcome.Applied, 6, 0), await evaluating.PushAsync(Push(0, await evaluating.PullAsync(values, cancellation: Token), 1), Token));
+    }
+
+    [Fact]
     public async Task The_first_gradients_of_a_version_make_the_next_one_and_late_ones_are_dropped()
     {
         using ParameterStore store = Store(new ParameterStoreOptions { GradientsPerUpdate = 2 });
