@@ -31,13 +31,20 @@ public sealed class SteadyStateTests
     [MemberData(nameof(Names))]
     public void An_element_costs_no_bytes(string name)
     {
+        // The count is the whole process's, and the test runner may write a line in between: what an element costs, every run shows.
+        long least = Enumerable.Range(0, 3).Min(_ => AllocatedByHalfARun(name));
+        // Threads that come to wait for each other in a new way may still make an object or two; what is kept for each element would be 400 kB.
+        Assert.InRange(least, 0, name == "Cache" ? 3_000_000 : 4_000);
+    }
+
+    private static long AllocatedByHalfARun(string name)
+    {
         const int Count = 100_000;
         using DatasetIterator<long> run = s_pipelines[name](Count).Iterate();
         Take(run, Count / 2);
         long before = GC.GetTotalAllocatedBytes(precise: true);
         Take(run, Count / 2);
-        // Threads that come to wait for each other in a new way may still make an object or two; what is kept for each element would be 400 kB.
-        Assert.InRange(GC.GetTotalAllocatedBytes(precise: true) - before, 0, name == "Cache" ? 3_000_000 : 4_000);
+        return GC.GetTotalAllocatedBytes(precise: true) - before;
     }
 
     [Fact]
