@@ -4,7 +4,7 @@ using DistTrain.Kernels;
 namespace DistTrain.Runtime;
 
 /// <summary>Batches of a dataset: one pass over it is an epoch. They are taken ahead and brought to the device on threads of the pipeline's own.</summary>
-public sealed class DatasetBatchSource : IBatchSource
+public sealed partial class DatasetBatchSource : IBatchSource
 {
     private readonly Func<BatchShard, Dataset<TensorBatch>> _epoch;
     private readonly string _inputs, _labels;
