@@ -15,11 +15,12 @@ public sealed partial class ResumeTests
     public void Killed_at_random_moments_a_run_ends_with_the_weights_of_the_unbroken_one(string device)
     {
         using TemporaryFolder folder = new();
-        byte[] unbroken = Weights(Tool.Run([.. Arguments(device), "--output", folder["unbroken"]]), folder["unbroken"]);
+        byte[] unbroken = Weights(Tool.Run([.. Arguments(device), "--sample-log", folder["samples"], "--output", folder["unbroken"]]), folder["unbroken"]);
+        string[] history = SampleHistory.Of(folder["samples"]);
         Random random = new(s_isSoak ? Environment.TickCount : device.Length);
         for (int kill = 0, trial = 0; kill < (s_isSoak ? 50 : 3); trial++)
         {
-            string[] arguments = [.. Arguments(device), "--checkpoint", folder[$"checkpoints{trial}"], "--checkpoint-every", "1", "--output", folder[$"run{trial}"]];
+            string[] arguments = [.. Arguments(device), "--checkpoint", folder[$"checkpoints{trial}"], "--checkpoint-every", "1", "--sample-log", folder[$"samples{trial}"], "--output", folder[$"run{trial}"]];
             // Killed again and again until it comes through: each time a little later than it takes to start.
             for (int delay = random.Next(250, 700); ; delay += random.Next(300))
             {
@@ -29,6 +30,7 @@ public sealed partial class ResumeTests
                 kill++;
             }
             Assert.Equal(unbroken, File.ReadAllBytes(Path.Combine(folder[$"run{trial}"], "weights.safetensors")));
+            Assert.Equal(history, SampleHistory.Of(folder[$"samples{trial}"]));
         }
     }
 
@@ -54,8 +56,8 @@ public sealed partial class ResumeTests
     public void When_one_of_two_processes_is_killed_the_other_says_so_and_both_go_on_to_the_same_bits()
     {
         using TemporaryFolder folder = new();
-        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu:0/2,cpu:1/2"), "--output", folder["unbroken"]]), folder["unbroken"]);
-        string[] arguments = [.. Arguments("cpu"), "--checkpoint", folder["checkpoints"], "--checkpoint-every", "1", "--output", folder["run"]];
+        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu:0/2,cpu:1/2"), "--sample-log", folder["unbroken samples"], "--output", folder["unbroken"]]), folder["unbroken"]);
+        string[] arguments = [.. Arguments("cpu"), "--checkpoint", folder["checkpoints"], "--checkpoint-every", "1", "--sample-log", folder["samples"], "--output", folder["run"]];
         string secret = Convert.ToHexString(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)), run = Guid.NewGuid().ToString("N");
         Random random = new(s_isSoak ? Environment.TickCount : 4);
         int kills = 0;
@@ -70,6 +72,7 @@ public sealed partial class ResumeTests
         }
         Assert.True(kills >= 2);
         Assert.Equal(unbroken, File.ReadAllBytes(Path.Combine(folder["run"], "weights.safetensors")));
+        Assert.Equal(SampleHistory.Of(folder["unbroken samples"]), SampleHistory.Of(folder["samples"], folder["samples.1"]));
 
         int[] RunTwo(int restart, int victim, int delay)
         {
@@ -106,7 +109,7 @@ public sealed partial class ResumeTests
     public void Launch_brings_a_group_back_whose_rank_was_killed_and_it_ends_with_the_bits_of_the_unbroken_run()
     {
         using TemporaryFolder folder = new();
-        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu:0/2,cpu:1/2"), "--output", folder["unbroken"]]), folder["unbroken"]);
+        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu:0/2,cpu:1/2"), "--sample-log", folder["unbroken samples"], "--output", folder["unbroken"]]), folder["unbroken"]);
         // The first time, rank 1 is killed as soon as there is a checkpoint.
         const string Script = """
             if [ "$RANK" = 1 ] && [ "$TORCHELASTIC_RESTART_COUNT" = 0 ]; then
@@ -117,9 +120,10 @@ public sealed partial class ResumeTests
             """;
 
         ToolResult launched = Tool.Run(["launch", "--nproc-per-node", "2", "--max-restarts", "2", "--", "bash", "-c", Script, "rank", folder["checkpoints"],
-            "dotnet", Tool.Program, .. Arguments("cpu"), "--checkpoint-every", "2", "--output", folder["run"]]);
+            "dotnet", Tool.Program, .. Arguments("cpu"), "--checkpoint-every", "2", "--sample-log", folder["samples"], "--output", folder["run"]]);
 
         Assert.Equal(unbroken, Weights(launched, folder["run"]));
+        Assert.Equal(SampleHistory.Of(folder["unbroken samples"]), SampleHistory.Of(folder["samples"], folder["samples.1"]));
         Assert.Contains("rank 1 failed (SIGKILL)", launched.Errors, StringComparison.Ordinal);
         Assert.Contains("going on from the checkpoint of step", launched.Errors, StringComparison.Ordinal);
     }
@@ -151,6 +155,25 @@ public sealed partial class ResumeTests
         ToolResult anew = Tool.Run([.. arguments, "--resume", "never", "--output", folder["b"]]);
         Assert.Equal(0, anew.ExitCode);
         Assert.DoesNotContain("going on", anew.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_file_size_limit_that_checkpoints_hit_is_told_of_and_the_last_good_one_is_gone_on_from_without_it()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "limits a process as Linux does");
+        using TemporaryFolder folder = new();
+        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu"), "--output", folder["unbroken"]]), folder["unbroken"]);
+        string[] arguments = [.. Arguments("cpu"), "--checkpoint", folder["checkpoints"], "--output", folder["run"]];
+        Assert.Equal(75, RunAndSignal(arguments, Terminate, whenItSays: "steps an epoch").ExitCode);
+        string before = Assert.Single(Directory.GetDirectories(folder["checkpoints"]));
+
+        // 64 KiB a file, refused with EFBIG; .NET's own memory must not be a file then.
+        ToolResult limited = Tool.Start("bash", [("DOTNET_EnableWriteXorExecute", "0")], ["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "limited", "dotnet", Tool.Program, .. arguments, "--checkpoint-every", "20"]);
+
+        Assert.Equal(1, limited.ExitCode);
+        Assert.Matches("the checkpoint of step 100 could not be written to .*: Specified file length was too large", limited.Errors);
+        Assert.Equal([before], Directory.GetDirectories(folder["checkpoints"]));
+        Assert.Equal(unbroken, Weights(Tool.Run(arguments), folder["run"]));
     }
 
     private static string[] Arguments(string device) => ["train", "--data", "digits", "--model", "mlp", "--steps", "100", "--seed", "5", "--device", device];

@@ -36,6 +36,8 @@ internal sealed record TrainOptions
     public string? Checkpoint { get; init; }
     public long CheckpointEvery { get; init; }
     public string Resume { get; init; } = "auto";
+    public bool CheckReplicas { get; init; }
+    public string? SampleLog { get; init; }
     public bool Json { get; init; }
 
     /// <summary>The rate that is usual for the optimizer, where none is given.</summary>
@@ -78,6 +80,8 @@ internal sealed class TrainSymbols
     private readonly Option<string?> _checkpoint = new("--checkpoint") { Description = "folder of checkpoints: one at the end of every epoch, and when stopped by SIGTERM or SIGUSR1 (exit code 75)" };
     private readonly Option<long> _checkpointEvery = new("--checkpoint-every") { Description = "steps between two checkpoints besides", DefaultValueFactory = _ => s_defaults.CheckpointEvery };
     private readonly Option<string> _resume = Text("--resume", "auto: go on from the newest whole checkpoint in --checkpoint; never: begin anew, and remove those found once the first new one is written", s_defaults.Resume);
+    private readonly Option<bool> _checkReplicas = new("--check-replicas") { Description = "compare all devices' parameters bit by bit after every step (slow; for finding errors)" };
+    private readonly Option<string?> _sampleLog = new("--sample-log") { Description = "file that gets a line for each step's samples on each device (slow; for finding errors)" };
     private readonly Option<bool> _json = new("--json") { Description = "the last line on stdout is one JSON object" };
 
     public void AddTo(Command command)
@@ -93,6 +97,7 @@ internal sealed class TrainSymbols
             _seed, _noShuffle, _inputScale, _init,
             _logEvery, _output, _json,
             _checkpoint, _checkpointEvery, _resume,
+            _checkReplicas, _sampleLog,
         ];
         foreach (Option option in options) command.Add(option);
     }
@@ -132,6 +137,8 @@ internal sealed class TrainSymbols
             Checkpoint = parsed.GetValue(_checkpoint),
             CheckpointEvery = parsed.GetValue(_checkpointEvery),
             Resume = parsed.GetValue(_resume)!,
+            CheckReplicas = parsed.GetValue(_checkReplicas),
+            SampleLog = parsed.GetValue(_sampleLog),
             Json = parsed.GetValue(_json),
         };
         Validate(options);

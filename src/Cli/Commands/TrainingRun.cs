@@ -11,7 +11,9 @@ internal sealed class TrainingRun : IDisposable
     private readonly Strategy _strategy;
     private readonly LabelledImages _train, _test;
     private readonly ModelDescription _description;
-    private readonly ImageBatchSource _batches, _testBatches;
+    private readonly IBatchSource _batches;
+    private readonly ImageBatchSource _testBatches;
+    private readonly SampleLog? _sampleLog;
     private StrategyTrainer? _trainer;
 
     /// <summary>Loads the data; starts nothing and writes nothing yet. The strategy stays the caller's.</summary>
@@ -24,6 +26,8 @@ internal sealed class TrainingRun : IDisposable
         InputScale scale = options.InputScale is { } divisor ? new InputScale(divisor) : InputScale.Unit(_train);
         _description = new ModelDescription(options.Model, _train.Channels, _train.Height, _train.Width, _train.ClassNames, scale.Divisor);
         _batches = new ImageBatchSource(_train, new ImageBatchOptions(options.BatchSize, options.Shuffle, options.Seed, Scale: new InputScale(_description.InputScale)));
+        // Each process has a file of its own.
+        if (options.SampleLog is { } file) _batches = _sampleLog = new SampleLog(_batches, strategy.Replicas[0].IsFirst ? file : $"{file}.{strategy.Replicas[0].Index}");
         _testBatches = new ImageBatchSource(_test, new ImageBatchOptions(EvaluateCommand.BatchSize, Shuffle: false, Scale: new InputScale(_description.InputScale)));
         if (options.BatchSize < strategy.ReplicaCount) throw new UsageException($"--batch-size {options.BatchSize} is smaller than the {strategy.ReplicaCount} replicas of --strategy {strategy.Name}");
     }
@@ -52,7 +56,11 @@ internal sealed class TrainingRun : IDisposable
         return new TrainingReport(_options, _strategy, folder, result, test, metrics.EvaluationTime, _train.ClassNames);
     }
 
-    public void Dispose() => _trainer?.Dispose();
+    public void Dispose()
+    {
+        _trainer?.Dispose();
+        _sampleLog?.Dispose();
+    }
 
     private Module CreateModel(Replica replica)
     {
@@ -70,7 +78,7 @@ internal sealed class TrainingRun : IDisposable
         }
     }
 
-    private VariableOptions Variables() => new() { VirtualShardCount = _options.VirtualShards, SynchronizesBatchNorm = _options.SyncBatchNorm, Compression = GradientCompression.Parse(_options.GradientCompression) };
+    private VariableOptions Variables() => new() { VirtualShardCount = _options.VirtualShards, ChecksReplicas = _options.CheckReplicas, SynchronizesBatchNorm = _options.SyncBatchNorm, Compression = GradientCompression.Parse(_options.GradientCompression) };
 
     private TrainerOptions Options(CancellationToken preemption) => new()
     {

@@ -21,7 +21,7 @@ internal sealed class CheckpointWriter : IDisposable
     private IReadOnlyList<long> _former = [];
     private bool _isClosed;
     private Exception? _lastFailure;
-    private long _lastStep = -1;
+    private long _lastStep = -1, _failedStep = -1;
 
     internal CheckpointWriter(CheckpointFolder folder, CheckpointOptions options)
     {
@@ -110,8 +110,10 @@ internal sealed class CheckpointWriter : IDisposable
         catch (Exception failure)
 #pragma warning restore CA1031
         {
-            _lastFailure = failure;
-            _options.Say?.Invoke($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}; the ones before it are untouched, the next is tried");
+            // Tries at the same one follow each other closely.
+            bool isNews = _lastFailure?.Message != failure.Message || _failedStep != position.Step;
+            (_lastFailure, _failedStep) = (failure, position.Step);
+            if (isNews) _options.Say?.Invoke($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}; the ones before it are untouched, the next is tried");
             return;
         }
         if (_options.KeepsBest && position.ValidationLoss is { } loss && (_best is null || loss < _best.Value.Loss)) _best = (position.Step, loss);
