@@ -26,7 +26,7 @@ measure() { # title, options...
 for ranks in 2 4; do
     measure "$ranks processes over shared memory" --transport shm --ranks "$ranks" "$@"
     measure "$ranks threads of one process" --transport inprocess --ranks "$ranks" --min 1K --max 64M --against none "$@"
-    measure "$ranks processes, our algorithms" --transport shm --ranks "$ranks" --algorithm own,ring,direct,recursive-doubling,tree --min 16K --max 64M --against none "$@"
+    measure "$ranks processes, our algorithms" --transport shm --ranks "$ranks" --algorithm own,ring,direct,recursive-doubling,tree,double-tree --min 16K --max 64M --against none "$@"
     measure "$ranks processes, fitted costs" --transport shm --ranks "$ranks" --fit "$folder/allreduce-costs-$ranks-ranks.json" "$@"
 done
 for verb in reduce-scatter all-gather broadcast reduce all-to-all send-recv; do

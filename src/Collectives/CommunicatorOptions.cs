@@ -21,7 +21,7 @@ public sealed record CommunicatorOptions
     /// <summary>Ask for huge pages for registered memory.</summary>
     public bool HugePages { get; init; }
 
-    /// <summary>Bytes of a staging segment of ordinary memory over shared memory, and of a segment of the ring; 0: the default.</summary>
+    /// <summary>Bytes of a staging segment of ordinary memory over shared memory, and of a segment of the ring and the double tree; 0: the default.</summary>
     public int SegmentByteCount { get; init; }
 
     /// <summary>
@@ -33,7 +33,7 @@ public sealed record CommunicatorOptions
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(Timeout, TimeSpan.Zero, nameof(Timeout));
         ArgumentOutOfRangeException.ThrowIfNegative(SegmentByteCount);
-        if (Determinism == Determinism.FixedOrder && Algorithm is AllReduceAlgorithm.Ring or AllReduceAlgorithm.RecursiveDoubling)
+        if (Determinism == Determinism.FixedOrder && Algorithm is AllReduceAlgorithm.Ring or AllReduceAlgorithm.RecursiveDoubling or AllReduceAlgorithm.DoubleTree)
             throw new ArgumentException($"fixed order and the {Algorithm} algorithm exclude each other: it adds in an order of its own; leave the algorithm out, or take Direct or Tree");
     }
 }

@@ -34,9 +34,9 @@ public sealed class CollectiveBenchmarkTests : IDisposable
     [Fact]
     public void Every_algorithm_runs_between_threads_and_its_name_is_in_its_rows()
     {
-        JsonElement[] rows = Measured("--transport", "inprocess", "--ranks", "3", "--algorithm", "own,ring,direct,recursive-doubling,tree");
+        JsonElement[] rows = Measured("--transport", "inprocess", "--ranks", "3", "--algorithm", "own,ring,direct,recursive-doubling,tree,double-tree");
 
-        Assert.Equal(["own", "ring", "direct", "recursive-doubling", "tree"], rows.Where(row => Text(row, "case") == "ordinary 1024").Select(row => Text(row, "algorithm")));
+        Assert.Equal(["own", "ring", "direct", "recursive-doubling", "tree", "double-tree"], rows.Where(row => Text(row, "case") == "ordinary 1024").Select(row => Text(row, "algorithm")));
     }
 
     [Fact]
@@ -102,13 +102,13 @@ public sealed class CollectiveBenchmarkTests : IDisposable
         Assert.True(exitCode == 0, output);
 
         JsonElement[] rows = Rows(json);
-        Assert.Equal(14 * 4, rows.Length);
+        Assert.Equal(14 * 5, rows.Length);
         // 2 (n - 1) messages of bytes / n: 131,070 times 5 us and 16 bytes at 10 GB/s.
         double seconds = 2 * 65535 * (5e-6 + ((1 << 20) / 65536 / 10e9)), expected = (1 << 20) / seconds * 2 * 65535 / 65536 / 1e9;
         JsonElement ring = Assert.Single(rows, row => Text(row, "algorithm") == "ring" && row.GetProperty("ranks").GetInt32() == 65536);
         Assert.Equal(double.Parse(expected.ToString("G5", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture), ring.GetProperty("value").GetDouble());
         Assert.Contains("cross-check: 12 plans", output, StringComparison.Ordinal);
-        Assert.Equal(8, XDocument.Load(plot).Descendants().Count(element => element.Name.LocalName == "polyline"));
+        Assert.Equal(10, XDocument.Load(plot).Descendants().Count(element => element.Name.LocalName == "polyline"));
     }
 
     [Theory]

@@ -9,7 +9,7 @@ internal static class Algorithms
     {
         using CpuDevice device = new("cpu", InstructionSets.Best, threadCount: 1);
         int rank = 0, worldSize = 0;
-        foreach (AllReduceAlgorithm? algorithm in new AllReduceAlgorithm?[] { null, AllReduceAlgorithm.Ring, AllReduceAlgorithm.Direct, AllReduceAlgorithm.Tree, AllReduceAlgorithm.RecursiveDoubling })
+        foreach (AllReduceAlgorithm? algorithm in new AllReduceAlgorithm?[] { null, AllReduceAlgorithm.Ring, AllReduceAlgorithm.Direct, AllReduceAlgorithm.Tree, AllReduceAlgorithm.RecursiveDoubling, AllReduceAlgorithm.DoubleTree })
         {
             using ICommunicator communicator = Communicator.Mpi(new CommunicatorOptions { Timeout = TimeSpan.FromSeconds(60), Algorithm = algorithm });
             (rank, worldSize) = (communicator.Rank, communicator.WorldSize);

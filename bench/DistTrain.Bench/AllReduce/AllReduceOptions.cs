@@ -12,7 +12,7 @@ public sealed record AllReduceOptions
         Usage: bench allreduce [options]      collectives between ranks, with the columns of nccl-tests
 
           --transport NAME       shm (processes of this machine), inprocess (threads), mpi (default: shm); nccl is refused: host memory is measured
-          --algorithm A,B        own (the transport's), ring, direct, recursive-doubling, tree, auto (by fitted costs); default: own
+          --algorithm A,B        own (the transport's), ring, direct, recursive-doubling, tree, double-tree, auto (by fitted costs); default: own
           --verb NAME            all-reduce, reduce-scatter, all-gather, broadcast, reduce, all-to-all, send-recv (default: all-reduce)
           --ranks N              ranks to start on this machine (default: 2); inside a launcher its world is joined instead
           --against A,B          peers to measure in turn with ours: openmpi, gloo (default: those installed; none: ours alone)

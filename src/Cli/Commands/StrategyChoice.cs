@@ -10,7 +10,7 @@ internal static class StrategyChoice
 {
     private const string OneDevice = "one-device", Mirrored = "mirrored", MultiWorker = "multi-worker", CentralStorage = "central-storage", ParameterServer = "parameter-server", Tpu = "tpu";
 
-    public static readonly string[] Algorithms = ["own", "ring", "direct", "tree", "recursive-doubling"];
+    public static readonly string[] Algorithms = ["own", "ring", "direct", "tree", "recursive-doubling", "double-tree"];
     private static readonly string[] s_strategies = [OneDevice, Mirrored, MultiWorker, CentralStorage, ParameterServer];
 
     /// <summary>Says no to what can't be combined, before anything is opened.</summary>
@@ -133,6 +133,7 @@ internal static class StrategyChoice
         "direct" => AllReduceAlgorithm.Direct,
         "tree" => AllReduceAlgorithm.Tree,
         "recursive-doubling" => AllReduceAlgorithm.RecursiveDoubling,
+        "double-tree" => AllReduceAlgorithm.DoubleTree,
         _ => null,
     };
 }

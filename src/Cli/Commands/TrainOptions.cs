@@ -53,7 +53,7 @@ internal sealed class TrainSymbols
     private readonly Option<string> _data = Text("--data", "digits, fashion-mnist-slice, fashion-mnist, or a folder with four IDX files", s_defaults.Data);
     private readonly Option<string> _device = Text("--device", "cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl; several with commas between; auto: all GPUs, or the CPU in halves", s_defaults.Device);
     private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device, mirrored, central-storage, parameter-server, or multi-worker for one of several processes (default: by the number of processes and devices)" };
-    private readonly Option<string> _algorithm = Text("--algorithm", "how gradients are summed: own (the transport's way), ring, direct, tree or recursive-doubling", s_defaults.Algorithm);
+    private readonly Option<string> _algorithm = Text("--algorithm", "how gradients are summed: own (the transport's way), ring, direct, tree, recursive-doubling or double-tree", s_defaults.Algorithm);
     private readonly Option<int> _virtualShards = new("--virtual-shards") { Description = "cut batches into this many shards (a power of two): the same bits on any number of devices up to it" };
     private readonly Option<bool> _syncBatchNorm = new("--sync-batch-norm") { Description = "batch norm by the statistics of the whole batch, not of each device's part" };
     private readonly Option<int> _servers = Number("--servers", "parameter-server: servers that variables are divided among", s_defaults.Servers);

@@ -9,6 +9,7 @@ internal sealed class ReductionAlgorithms(ITransport transport, CommunicatorOpti
     private readonly RingAllReduce _ring = new(transport, options.SegmentByteCount);
     private readonly DirectReduction _direct = new(transport);
     private readonly PlannedAllReduce _tree = new(transport, FixedTree.CreatePlan(transport.WorldSize));
+    private readonly DoubleTreeAllReduce _doubleTree = new(transport, options.SegmentByteCount);
     private readonly PlannedAllReduce _recursiveDoubling = new(transport, RecursiveDoublingPlan.Create(transport.WorldSize));
 
     /// <summary>Runs a collective by one of our algorithms, if that is what the options want for it.</summary>
@@ -23,6 +24,7 @@ internal sealed class ReductionAlgorithms(ITransport transport, CommunicatorOpti
             case AllReduceAlgorithm.Ring: _ring.Run(call); break;
             case AllReduceAlgorithm.RecursiveDoubling: _recursiveDoubling.Run(call); break;
             case AllReduceAlgorithm.Tree: _tree.Run(call); break;
+            case AllReduceAlgorithm.DoubleTree: _doubleTree.Run(call); break;
             default: _direct.Run(call); break;
         }
         return true;
@@ -32,6 +34,7 @@ internal sealed class ReductionAlgorithms(ITransport transport, CommunicatorOpti
     {
         _direct.Dispose();
         _tree.Dispose();
+        _doubleTree.Dispose();
         _recursiveDoubling.Dispose();
     }
 

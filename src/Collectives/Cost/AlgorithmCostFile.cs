@@ -16,8 +16,13 @@ internal static class AlgorithmCostFile
 
     private static readonly Dictionary<string, AllReduceAlgorithm> s_algorithms = Enum.GetValues<AllReduceAlgorithm>().ToDictionary(a => a.Name(), a => a);
 
-    /// <summary>As options and files name it: <c>ring</c>, <c>direct</c>, <c>recursive-doubling</c>, <c>tree</c>.</summary>
-    internal static string Name(this AllReduceAlgorithm algorithm) => algorithm == AllReduceAlgorithm.RecursiveDoubling ? "recursive-doubling" : algorithm.ToString().ToLowerInvariant();
+    /// <summary>As options and files name it: <c>ring</c>, <c>direct</c>, <c>recursive-doubling</c>, <c>tree</c>, <c>double-tree</c>.</summary>
+    internal static string Name(this AllReduceAlgorithm algorithm) => algorithm switch
+    {
+        AllReduceAlgorithm.RecursiveDoubling => "recursive-doubling",
+        AllReduceAlgorithm.DoubleTree => "double-tree",
+        _ => algorithm.ToString().ToLowerInvariant(),
+    };
 
     internal static void Write(string path, AlgorithmChooser chooser)
     {

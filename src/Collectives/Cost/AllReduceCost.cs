@@ -16,11 +16,15 @@ public enum AllReduceAlgorithm
 
     /// <summary>See <see cref="FixedTree.CreatePlan"/>.</summary>
     Tree,
+
+    /// <summary>See <see cref="DoubleBinaryTreePlan"/>.</summary>
+    DoubleTree,
 }
 
 /// <summary>
 /// Predicted times of all-reduce algorithms in the alpha-beta-gamma model, where a rank sends and receives one message at a time, both at once (R. Thakur,
-/// R. Rabenseifner, W. Gropp, 2005, section 3). Valid for any number of ranks: nothing is simulated.
+/// R. Rabenseifner, W. Gropp, 2005, section 3; for the double tree P. Sanders, J. Speck, J. L. Träff, 2009, section 3: its time at most, which the plan
+/// falls short of by three messages at most). Valid for any number of ranks: nothing is simulated.
 /// </summary>
 public static class AllReduceCost
 {
@@ -41,8 +45,16 @@ public static class AllReduceCost
             AllReduceAlgorithm.RecursiveDoubling => (BitOperations.Log2((uint)core) * link.OfMessage(bytes, true))
                 + (core == worldSize ? 0 : link.OfMessage(bytes, true) + link.OfMessage(bytes, false)),
             AllReduceAlgorithm.Tree => levels * (link.OfMessage(bytes, true) + link.OfMessage(bytes, false)),
+            AllReduceAlgorithm.DoubleTree => DoubleTree(worldSize, bytes, link),
             _ => throw new ArgumentOutOfRangeException(nameof(algorithm)),
         };
+    }
+
+    private static double DoubleTree(int worldSize, double bytes, LinkCost link)
+    {
+        int chunks = DoubleBinaryTreePlan.ChunksPerTree(worldSize, bytes);
+        double chunk = bytes / (2 * chunks);
+        return DoubleBinaryTreePlan.MostSteps(worldSize, chunks) * (link.OfMessage(chunk, true) + link.OfMessage(chunk, false));
     }
 
     /// <summary>

@@ -16,7 +16,7 @@ public sealed class ConformanceTests
             TheoryData<WorldKind, int, AllReduceAlgorithm?> data = [];
             foreach (WorldKind kind in Enum.GetValues<WorldKind>())
                 foreach (int worldSize in s_isSoak ? Enumerable.Range(1, 16).ToArray() : [1, 2, 3, 5, 8])
-                    foreach (AllReduceAlgorithm? algorithm in worldSize == 1 ? [null] : new AllReduceAlgorithm?[] { null, AllReduceAlgorithm.Ring, AllReduceAlgorithm.Direct, AllReduceAlgorithm.RecursiveDoubling, AllReduceAlgorithm.Tree })
+                    foreach (AllReduceAlgorithm? algorithm in worldSize == 1 ? [null] : new AllReduceAlgorithm?[] { null, AllReduceAlgorithm.Ring, AllReduceAlgorithm.Direct, AllReduceAlgorithm.RecursiveDoubling, AllReduceAlgorithm.Tree, AllReduceAlgorithm.DoubleTree })
                         data.Add(kind, worldSize, algorithm);
             return data;
         }
@@ -299,7 +299,7 @@ public sealed class ConformanceTests
         static string Throws(Action call) => Assert.Throws<ArgumentException>(call).Message;
     }
 
-    private static CommunicatorOptions Options(AllReduceAlgorithm? algorithm) => new() { Timeout = TimeSpan.FromSeconds(60), Algorithm = algorithm, SegmentByteCount = algorithm == AllReduceAlgorithm.Ring ? 4096 : 0 };
+    private static CommunicatorOptions Options(AllReduceAlgorithm? algorithm) => new() { Timeout = TimeSpan.FromSeconds(60), Algorithm = algorithm, SegmentByteCount = algorithm is AllReduceAlgorithm.Ring or AllReduceAlgorithm.DoubleTree ? 4096 : 0 };
 
     private static void Skip(WorldKind kind)
     {

@@ -36,7 +36,7 @@ public sealed class AlgorithmCostFileTests : IDisposable
     [InlineData("{\"format\":\"disttrain-allreduce-costs\",\"version\":1,\"costs\":[]}", "costs is []")]
     [InlineData("{\"format\":\"disttrain-allreduce-costs\",\"version\":1,\"costs\":[3]}", "costs[0] is 3")]
     [InlineData("{\"format\":\"disttrain-allreduce-costs\",\"version\":1,\"costs\":[{\"algorithm\":\"star\",\"alpha\":1,\"beta\":1,\"gamma\":0}]}",
-        "costs[0].algorithm is \"star\", expected own, ring, direct, recursive-doubling, tree")]
+        "costs[0].algorithm is \"star\", expected own, ring, direct, recursive-doubling, tree, double-tree")]
     [InlineData("{\"format\":\"disttrain-allreduce-costs\",\"version\":1,\"costs\":[{\"algorithm\":\"ring\",\"alpha\":-1,\"beta\":1,\"gamma\":0}]}", "costs[0].alpha is -1, expected seconds, from 0 on")]
     [InlineData("{\"format\":\"disttrain-allreduce-costs\",\"version\":1,\"costs\":[{\"algorithm\":\"ring\",\"alpha\":1,\"beta\":1e999,\"gamma\":0}]}", "costs[0].beta is 1e999")]
     [InlineData("{\"format\":\"disttrain-allreduce-costs\",\"version\":1,\"costs\":[{\"algorithm\":\"ring\",\"alpha\":1,\"beta\":1}]}", "costs[0].gamma is missing")]

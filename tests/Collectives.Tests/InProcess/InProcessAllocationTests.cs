@@ -10,6 +10,7 @@ public sealed class InProcessAllocationTests
     [InlineData(AllReduceAlgorithm.Ring)]
     [InlineData(AllReduceAlgorithm.Direct)]
     [InlineData(AllReduceAlgorithm.Tree)]
+    [InlineData(AllReduceAlgorithm.DoubleTree)]
     [InlineData(AllReduceAlgorithm.RecursiveDoubling)]
     public void Collectives_and_messages_allocate_nothing(AllReduceAlgorithm? algorithm)
     {

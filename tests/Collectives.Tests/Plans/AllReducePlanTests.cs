@@ -1,3 +1,4 @@
+using System.Numerics;
 using CsCheck;
 
 namespace DistTrain.Collectives.Tests;
@@ -11,6 +12,8 @@ public sealed class AllReducePlanTests
         ["direct"] = DirectPlan.Create,
         ["recursive doubling"] = RecursiveDoublingPlan.Create,
         ["tree"] = FixedTree.CreatePlan,
+        ["double tree"] = worldSize => DoubleBinaryTreePlan.Create(worldSize),
+        ["double tree in 4 chunks"] = worldSize => DoubleBinaryTreePlan.Create(worldSize, 4),
     };
 
     public static TheoryData<string> Names => [.. s_plans.Keys];
@@ -19,7 +22,7 @@ public sealed class AllReducePlanTests
     [MemberData(nameof(Names))]
     public void A_plan_adds_each_ranks_part_once_in_one_order_on_all_ranks(string name)
     {
-        for (int worldSize = 1; worldSize <= 33; worldSize++)
+        for (int worldSize = 1; worldSize <= 64; worldSize++)
             Assert.Equal(s_plans[name](worldSize).ChunkCount, AllReducePlanValidator.Validate(s_plans[name](worldSize)).Length);
     }
 
@@ -78,6 +81,64 @@ public sealed class AllReducePlanTests
         Assert.Equal(order, AllReducePlanValidator.Validate(FixedTree.CreatePlan(worldSize))[0]);
         Assert.Equal(order, FixedTree.Reduce(0, worldSize, i => $"{i}", (left, right) => $"({left} {right})"));
     }
+
+    [Fact]
+    public void The_double_tree_of_four_has_each_rank_inside_one_tree_and_adds_over_neighbours()
+    {
+        Assert.Equal("""
+            double tree, 4 ranks, 2 chunks
+            step 0: 0->1 [0..1) add, 3->2 [1..2) add
+            step 1: 2->1 [0..1) add, 1->2 [1..2) add
+            step 2: 1->3 [0..1) add, 2->0 [1..2) add
+            """.ReplaceLineEndings(), string.Join(Environment.NewLine, DoubleBinaryTreePlan.Create(4).Format().Split(Environment.NewLine)[..4]));
+        Assert.Equal(["(((0 1) 2) 3)", "(((3 2) 1) 0)"], AllReducePlanValidator.Validate(DoubleBinaryTreePlan.Create(4)));
+    }
+
+    [Fact]
+    public void In_the_double_tree_a_rank_is_an_inner_node_of_one_tree_at_most_and_both_are_as_low_as_can_be()
+    {
+        for (int worldSize = 1; worldSize <= 300; worldSize++)
+        {
+            int[] first = DoubleBinaryTreePlan.Parents(worldSize, 0), second = DoubleBinaryTreePlan.Parents(worldSize, 1);
+            Assert.Empty(first.Where(rank => rank >= 0).Intersect(second.Where(rank => rank >= 0)));
+            foreach (int[] parents in (int[][])[first, second])
+            {
+                Assert.Single(parents, -1);
+                Assert.All(parents.Where(rank => rank >= 0).CountBy(rank => rank), children => Assert.InRange(children.Value, 1, 2));
+                Assert.Equal(BitOperations.Log2((uint)worldSize), Enumerable.Range(0, worldSize).Max(rank => Depth(parents, rank)));
+            }
+        }
+
+        static int Depth(int[] parents, int rank) => parents[rank] < 0 ? 0 : 1 + Depth(parents, parents[rank]);
+    }
+
+    [Fact]
+    public void In_every_step_of_the_double_tree_a_rank_sends_one_message_at_most_and_receives_one_at_most()
+    {
+        Gen.Select(Gen.Int[1, 64], Gen.Int[1, 9]).Sample((worldSize, chunksPerTree) =>
+        {
+            AllReducePlan plan = DoubleBinaryTreePlan.Create(worldSize, chunksPerTree);
+            Assert.InRange(plan.StepCount, 0, 2 * DoubleBinaryTreePlan.MostSteps(worldSize, chunksPerTree));
+            Assert.Equal(2 * chunksPerTree, AllReducePlanValidator.Validate(plan).Length);
+            for (int step = 0; step < plan.StepCount; step++)
+            {
+                Transfer[] messages = plan.Step(step).ToArray();
+                Assert.Equal(messages.Length, messages.DistinctBy(t => t.From).Count());
+                Assert.Equal(messages.Length, messages.DistinctBy(t => t.To).Count());
+            }
+        }, iter: 60);
+    }
+
+    [Theory]
+    [InlineData(2, 1e9, 0, 1)]
+    [InlineData(3, 0, 0, 1)]
+    [InlineData(3, 262_143, 0, 1)]
+    [InlineData(3, 262_144, 0, 2)]
+    [InlineData(8, 1_000_000, 0, 4)]
+    [InlineData(8, 1_000_000, 4096, 64)]
+    [InlineData(8, 1e12, 0, 64)]
+    public void The_double_tree_is_cut_into_a_power_of_two_chunks(int worldSize, double bytes, int segmentByteCount, int chunks) =>
+        Assert.Equal(chunks, DoubleBinaryTreePlan.ChunksPerTree(worldSize, bytes, segmentByteCount));
 
     [Fact]
     public void Blocks_of_a_power_of_two_parts_added_first_give_the_same_tree()

@@ -69,6 +69,7 @@ public static class CurvePicture
         AllReduceAlgorithm.Ring => "#4a6fa5",
         AllReduceAlgorithm.Direct => "#e39a3b",
         AllReduceAlgorithm.RecursiveDoubling => "#58b0a7",
+        AllReduceAlgorithm.DoubleTree => "#8a5a9e",
         _ => "#c0483f",
     };
 

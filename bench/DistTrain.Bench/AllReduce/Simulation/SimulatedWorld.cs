@@ -29,8 +29,10 @@ public sealed record SimulatedWorld(int Ranks, long Bytes, AllReduceAlgorithm Al
         {
             foreach (AllReduceAlgorithm algorithm in Enum.GetValues<AllReduceAlgorithm>())
             {
-                double formula = AllReduceCost.Seconds(algorithm, count, bytes, link(algorithm)), run = PlanSimulator.Seconds(Plan(algorithm, count), bytes, link(algorithm));
+                double formula = AllReduceCost.Seconds(algorithm, count, bytes, link(algorithm)), run = PlanSimulator.Seconds(Plan(algorithm, count, bytes), bytes, link(algorithm));
                 double difference = formula == 0 ? run : Math.Abs(run - formula) / formula;
+                // The double tree's formula is its time at most.
+                if (algorithm == AllReduceAlgorithm.DoubleTree && run <= formula && formula - run <= Slack(count, bytes, link(algorithm)) + (Tolerance * formula)) continue;
                 if (difference > Tolerance) throw new InvalidOperationException($"{algorithm} on {count} ranks: {formula} s by the formula, {run} s by running its plan's messages");
                 (compared, largest) = (compared + 1, Math.Max(largest, difference));
             }
@@ -38,11 +40,14 @@ public sealed record SimulatedWorld(int Ranks, long Bytes, AllReduceAlgorithm Al
         return (compared, largest);
     }
 
-    private static AllReducePlan Plan(AllReduceAlgorithm algorithm, int ranks) => algorithm switch
+    private static double Slack(int ranks, long bytes, LinkCost link) => 3 * link.OfMessage(bytes / (2.0 * DoubleBinaryTreePlan.ChunksPerTree(ranks, bytes)), true);
+
+    private static AllReducePlan Plan(AllReduceAlgorithm algorithm, int ranks, long bytes) => algorithm switch
     {
         AllReduceAlgorithm.Ring => RingPlan.Create(ranks),
         AllReduceAlgorithm.Direct => DirectPlan.Create(ranks),
         AllReduceAlgorithm.RecursiveDoubling => RecursiveDoublingPlan.Create(ranks),
+        AllReduceAlgorithm.DoubleTree => DoubleBinaryTreePlan.Create(ranks, DoubleBinaryTreePlan.ChunksPerTree(ranks, bytes)),
         _ => FixedTree.CreatePlan(ranks),
     };
 }

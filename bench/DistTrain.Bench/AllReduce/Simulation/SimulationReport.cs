@@ -25,7 +25,7 @@ public static class SimulationReport
             IReadOnlyList<SimulatedWorld> found = SimulatedWorld.All(ranks, bytes, link);
             Print(output, bytes, found);
             (int count, double difference) = SimulatedWorld.CrossCheck(ranks, bytes, link);
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  cross-check: {count} plans of up to 32 ranks run message by message, largest difference {difference:0.#E+0}"));
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  cross-check: {count} plans of up to 32 ranks run message by message, largest difference {difference:0.#E+0}; double trees take their bound or up to three messages less"));
             worlds.AddRange(found);
         }
         if (options.JsonFile is { } json) Save(json, worlds);
