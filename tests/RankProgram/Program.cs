@@ -13,9 +13,11 @@ using DistTrain.Kernels;
 //   connect     the same, joins the others and checks their all-reduces and broadcasts; DISTTRAIN_JOB_SECRET instead of the variables above;
 //               connect auto|shm|mpi [fail|kill]: rank 1 ends with 9 after that, or is killed
 //   algorithms  every algorithm and the fixed order over MPI
+//   differ      over MPI, with the calls of its own verbs compared: rank 1 calls something else
 // A failure of the communicator is written as one line of JSON; the exit code is 75.
 if (args[0] == "detect") return Joining.Detect();
 if (args[0] == "algorithms") return Algorithms.Run();
+if (args[0] == "differ") return Differing.Run();
 if (args[0] == "connect") return Joining.Run(args.Length > 1 ? args[1] : "auto", args.Length > 2 ? args[2] : "");
 int rank = Number("RANK"), worldSize = Number("WORLD_SIZE");
 if (args[0] == "meet") return Meeting.Run(rank, worldSize, Text("STORE"), JobSecret.FromHex(Text("SECRET"), "SECRET"), TimeSpan.FromMilliseconds(Number("TIMEOUT_MS")));
