@@ -1,3 +1,5 @@
 using System.Runtime.CompilerServices;
 
+[assembly: InternalsVisibleTo("DistTrain.ParameterServer")]
+[assembly: InternalsVisibleTo("ParameterServer.Tests")]
 [assembly: InternalsVisibleTo("Runtime.Tests")]

@@ -18,6 +18,12 @@ internal sealed class ParameterSession(ParameterStore store, string worker, Vari
     /// <summary>The version that its step is computed with; null: it has not pulled one yet.</summary>
     internal long? BaseVersion { get; private set; }
 
+    /// <summary>Whether it came with the worker's session before, and was not asked for in this one.</summary>
+    internal bool IsStepInherited { get; private set; }
+
+    /// <summary>Whether it was ended because nothing was heard of its step: its worker may open another one.</summary>
+    internal bool WasGivenUp { get; private set; }
+
     /// <summary>Whether it waits for others.</summary>
     internal bool IsWaiting { get; set; }
 
@@ -51,15 +57,28 @@ internal sealed class ParameterSession(ParameterStore store, string worker, Vari
         _heardAt = Stopwatch.GetTimestamp();
     }
 
-    internal void OnTaken(long step) => (TakenStep, BaseVersion) = (step, null);
+    internal void OnTaken(long step) => (TakenStep, BaseVersion, IsStepInherited) = (step, null, false);
 
     internal void OnPulled(long version) => BaseVersion = version;
 
     internal void OnFinished() => TakenStep = null;
 
+    /// <summary>Takes over what the worker's session before was at.</summary>
+    internal void Inherit(ParameterSession old)
+    {
+        (TakenStep, BaseVersion, IsStepInherited) = (old.TakenStep, old.BaseVersion, old.TakenStep is not null);
+        old.OnFinished();
+    }
+
     internal bool IsSilentFor(TimeSpan time) => TakenStep is not null && !IsWaiting && Stopwatch.GetElapsedTime(_heardAt) > time;
 
     internal void Expel(string reason) => _expelled ??= reason;
+
+    internal void GiveUp(string reason)
+    {
+        Expel(reason);
+        WasGivenUp = true;
+    }
 
     private void CheckLength(int length)
     {

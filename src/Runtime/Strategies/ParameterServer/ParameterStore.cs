@@ -44,6 +44,15 @@ public sealed class ParameterStore : IParameterServer, IDisposable
     /// <summary>Whether snapshots are kept.</summary>
     internal bool SavesItself => _options.Checkpoints is not null;
 
+    /// <summary>Whether the variables have values.</summary>
+    internal bool HasValues
+    {
+        get
+        {
+            lock (_lock) return _variables is { IsInitialized: true };
+        }
+    }
+
     /// <inheritdoc/>
     public ValueTask<IParameterSession> OpenAsync(string worker, VariableLayout layout, CancellationToken cancellation = default)
     {
@@ -54,8 +63,12 @@ public sealed class ParameterStore : IParameterServer, IDisposable
             ObjectDisposedException.ThrowIf(_isDisposed, this);
             if (_variables is null) Begin(layout);
             _variables!.Layout.CheckSame(layout);
-            if (_sessions.Remove(worker, out ParameterSession? old)) old.Expel($"worker '{worker}' has opened another session");
             ParameterSession session = new(this, worker, layout);
+            if (_sessions.Remove(worker, out ParameterSession? old))
+            {
+                old.Expel($"worker '{worker}' has opened another session");
+                session.Inherit(old);
+            }
             _sessions.Add(worker, session);
             return new ValueTask<IParameterSession>(session);
         }
@@ -94,6 +107,8 @@ public sealed class ParameterStore : IParameterServer, IDisposable
             session.CheckAlive();
             if (_variables!.IsInitialized) return false;
             _variables.Initialize(values);
+            // A server that is killed from now on has something to go on from.
+            _snapshots?.Save(_variables, _ledger, waits: true);
             WakeAll();
             return true;
         }
@@ -144,7 +159,9 @@ public sealed class ParameterStore : IParameterServer, IDisposable
             if (!variables.IsInitialized) throw new InvalidOperationException("a push before the variables have values");
             long staleness = variables.Version - push.BaseVersion;
             bool isOpen = push.Step < 0 || _ledger.IsOpenTo(session.Worker, push.Step);
-            if (!isOpen || staleness < 0 || (_options.GradientsPerUpdate > 1 && staleness > 0)) return Drop(session, push, staleness);
+            // A worker that was cut off in between was not counted among those at work.
+            bool isTooOld = staleness > (_options.GradientsPerUpdate > 1 ? 0 : _options.StalenessBound);
+            if (!isOpen || staleness < 0 || isTooOld) return Drop(session, push, staleness);
             session.OnFinished();
             if (push.Step >= 0) _ledger.Finish(push.Step);
             variables.Collect(push.Values.Span, push.LearningRate);
@@ -189,6 +206,11 @@ public sealed class ParameterStore : IParameterServer, IDisposable
     private bool TryTakeStep(ParameterSession session, long stepCount, out long step)
     {
         session.CheckAlive();
+        if (session.TakenStep is { } inherited && session.IsStepInherited)
+        {
+            session.OnTaken(step = inherited);
+            return true;
+        }
         if (session.TakenStep is { } kept) throw new InvalidOperationException($"worker '{session.Worker}' took step {kept} and has not pushed it; it takes another only then");
         step = -1;
         if (_ledger.IsExhausted(stepCount))
@@ -256,7 +278,7 @@ public sealed class ParameterStore : IParameterServer, IDisposable
         session.IsWaiting = true;
         foreach (ParameterSession other in _sessions.Values.Where(other => other.IsSilentFor(_options.WorkerTimeout)).ToArray())
         {
-            other.Expel($"worker '{other.Worker}' was given up: nothing was heard of its step for {_options.WorkerTimeout.TotalSeconds:0.#} s");
+            other.GiveUp($"worker '{other.Worker}' was given up: nothing was heard of its step for {_options.WorkerTimeout.TotalSeconds:0.#} s");
             Leave(other);
         }
         CloseIfStuck();

@@ -59,6 +59,7 @@ internal sealed class RemoteParameterSession(RemoteEndPoint server, OpenMessage 
             try
             {
                 await EstablishAsync(cancellation).ConfigureAwait(false);
+                _versionsFrom = _instance;
                 return;
             }
             catch (ParameterConnectionException failure)
