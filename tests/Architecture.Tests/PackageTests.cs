@@ -50,6 +50,7 @@ public sealed class PackageTests : IDisposable
     [InlineData("Ingest")]
     [InlineData("Collectives")]
     [InlineData("Runtime")]
+    [InlineData("ParameterServer")]
     public void Each_library_packs_with_its_documentation_readme_and_symbols(string library)
     {
         Pack(library);

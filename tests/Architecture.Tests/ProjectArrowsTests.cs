@@ -8,7 +8,7 @@ public sealed class ProjectArrowsTests
     private static readonly HashSet<(string From, string To)> s_allowed =
     [
         ("Runtime", "Kernels"), ("Runtime", "Collectives"), ("Runtime", "Ingest"), ("Collectives", "Kernels"),
-        ("Cli", "Runtime"), ("ParameterServer", "Runtime"),
+        ("Cli", "Runtime"), ("Cli", "ParameterServer"), ("ParameterServer", "Runtime"),
     ];
 
     [Fact]

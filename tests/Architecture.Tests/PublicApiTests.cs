@@ -11,6 +11,7 @@ public sealed class PublicApiTests
     [InlineData("DistTrain.Ingest")]
     [InlineData("DistTrain.Collectives")]
     [InlineData("DistTrain.Runtime")]
+    [InlineData("DistTrain.ParameterServer")]
     public void Public_API_is_the_approved_one(string assembly)
     {
         string approvedFile = Repository.PathOf("tests", "Architecture.Tests", "PublicApi", assembly + ".txt");
