@@ -26,30 +26,34 @@ internal static class EvaluateCommand
 
     private static int Run(string weights, string data, string deviceName, bool json, CancellationToken cancellation)
     {
-        using ComputeDevice device = DeviceCatalog.Open(deviceName);
         LabelledImages images = DataChoice.Load(new DataSetCatalog(), data, DataSplit.Test);
-        (Module model, ModelDescription description) = ModelFile.Load(device.DefaultStream, weights);
-        using (model)
+        using Strategy strategy = StrategyChoice.Open(new TrainOptions { Device = deviceName });
+        (EvaluationResult result, ModelDescription description) = strategy.Run(replica =>
         {
-            description.CheckFits(images, weights);
-            ImageBatchSource batches = new(images, new ImageBatchOptions(BatchSize, Shuffle: false, Scale: new InputScale(description.InputScale)));
-            EvaluationResult result = Evaluator.Evaluate(device.DefaultStream, model, batches, cancellation);
-            TextWriter output = json ? Console.Error : Console.Out;
-            AccuracyTable.Write(output, result.Confusion, description.ClassNames);
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"accuracy {result.Accuracy:P2}, loss {result.Loss:F4}, {result.SampleCount:N0} images in {result.Duration.TotalSeconds:F1} s"));
-            if (json) Console.WriteLine(JsonSerializer.Serialize(Summary(result, weights, device), JsonOutput.Options));
-        }
+            (Module model, ModelDescription found) = ModelFile.Load(replica.Stream, weights);
+            using (model)
+            {
+                found.CheckFits(images, weights);
+                ImageBatchSource batches = new(images, new ImageBatchOptions(BatchSize, Shuffle: false, Scale: new InputScale(found.InputScale)));
+                return (Evaluator.Evaluate(replica, model, batches, cancellation), found);
+            }
+        })[0];
+        if (!strategy.Replicas[0].IsFirst) return ExitCode.Ok;
+        TextWriter output = json ? Console.Error : Console.Out;
+        AccuracyTable.Write(output, result.Confusion, description.ClassNames);
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"accuracy {result.Accuracy:P2}, loss {result.Loss:F4}, {result.SampleCount:N0} images in {result.Duration.TotalSeconds:F1} s"));
+        if (json) Console.WriteLine(JsonSerializer.Serialize(Summary(result, weights, strategy), JsonOutput.Options));
         return ExitCode.Ok;
     }
 
-    private static object Summary(EvaluationResult result, string weights, ComputeDevice device) => new
+    private static object Summary(EvaluationResult result, string weights, Strategy strategy) => new
     {
         TestAccuracy = result.Accuracy,
         TestLoss = result.Loss,
         Seconds = result.Duration.TotalSeconds,
         SamplesPerSecond = result.SampleCount / result.Duration.TotalSeconds,
         Weights = weights,
-        Device = device.Name,
+        Device = string.Join(",", strategy.Replicas.Select(replica => replica.Device.Name)),
     };
 }

@@ -7,7 +7,7 @@ using DistTrain.Runtime;
 
 namespace DistTrain.Cli;
 
-/// <summary><c>disttrain predict</c>: the class of each image, with its probability.</summary>
+/// <summary><c>disttrain predict</c>: the class of each image, with its probability, computed on all devices and processes together.</summary>
 internal static class PredictCommand
 {
     public static Command Create()
@@ -23,42 +23,41 @@ internal static class PredictCommand
         return command;
     }
 
-    private static int Run(string weights, string data, int? count, string deviceName, bool json, CancellationToken cancellation)
+    private static int Run(string weights, string data, int? count, string device, bool json, CancellationToken cancellation)
     {
         if (count is < 1) throw new UsageException($"--count {count}: expected 1 or more");
-        using ComputeDevice device = DeviceCatalog.Open(deviceName);
-        ExecutionStream stream = device.DefaultStream;
         LabelledImages images = DataChoice.Load(new DataSetCatalog(), data, DataSplit.Test);
-        (Module model, ModelDescription description) = ModelFile.Load(stream, weights);
-        using (model)
+        if (count < images.Count) images = images.Select([.. Enumerable.Range(0, count.Value)]);
+        using Strategy strategy = StrategyChoice.Open(new TrainOptions { Device = device });
+        (Predictions predictions, ModelDescription description) = strategy.Run(replica =>
         {
-            description.CheckFits(images, weights);
-            int left = Math.Min(count ?? images.Count, images.Count), index = 0;
-            ImageBatchSource batches = new(images, new ImageBatchOptions(EvaluateCommand.BatchSize, Shuffle: false, Scale: new InputScale(description.InputScale)));
-            using IBatchFeed feed = batches.Open(stream, epochCount: 1, cancellation: cancellation);
-            while (index < left)
+            (Module model, ModelDescription found) = ModelFile.Load(replica.Stream, weights);
+            using (model)
             {
-                cancellation.ThrowIfCancellationRequested();
-                using Batch loaded = feed.Next();
-                using GradientTape tape = new(stream, TapeMode.Evaluation);
-                Tensor logits = model.Forward(tape.Input(loaded.Inputs)).Value;
-                using Tensor probabilities = Tensor.Allocate(stream, logits.Shape);
-                Softmax.Forward(stream, probabilities, logits);
-                float[] rows = probabilities.ToArray<float>(stream);
-                for (int row = 0; row < loaded.Count && index < left; row++, index++)
-                    Write(index, rows.AsSpan(row * description.ClassNames.Count, description.ClassNames.Count), images, description, json);
+                found.CheckFits(images, weights);
+                ImageBatchSource batches = new(images, new ImageBatchOptions(EvaluateCommand.BatchSize, Shuffle: false, Scale: new InputScale(found.InputScale)));
+                return (Predictor.Predict(replica, model, batches, cancellation), found);
             }
-        }
+        })[0];
+        if (!strategy.Replicas[0].IsFirst) return ExitCode.Ok;
+        for (int i = 0; i < predictions.Count; i++) Write(i, predictions, images, description, json);
         return ExitCode.Ok;
     }
 
-    private static void Write(int index, ReadOnlySpan<float> probabilities, LabelledImages images, ModelDescription description, bool json)
+    private static void Write(int index, Predictions predictions, LabelledImages images, ModelDescription description, bool json)
     {
-        int best = 0;
-        for (int i = 1; i < probabilities.Length; i++)
-            if (probabilities[i] > probabilities[best]) best = i;
+        int best = predictions.ClassOf(index);
+        float probability = ProbabilityOf(best, predictions[index]);
         string predicted = description.ClassNames[best], label = images.ClassNames[images.Labels[index]];
-        if (json) Console.WriteLine(JsonSerializer.Serialize(new { Index = index, Class = predicted, Probability = probabilities[best], Label = label }, JsonOutput.Options));
-        else Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{index,6}  {predicted,-12}  {probabilities[best],6:P1}  {(predicted == label ? "" : $"labelled {label}")}").TrimEnd());
+        if (json) Console.WriteLine(JsonSerializer.Serialize(new { Index = index, Class = predicted, Probability = probability, Label = label }, JsonOutput.Options));
+        else Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{index,6}  {predicted,-12}  {probability,6:P1}  {(predicted == label ? "" : $"labelled {label}")}").TrimEnd());
+    }
+
+    // Softmax of the largest: the others are smaller by their distance to it.
+    private static float ProbabilityOf(int best, ReadOnlySpan<float> logits)
+    {
+        double sum = 0;
+        foreach (float logit in logits) sum += Math.Exp((double)logit - logits[best]);
+        return (float)(1 / sum);
     }
 }

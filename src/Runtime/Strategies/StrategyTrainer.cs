@@ -63,6 +63,10 @@ public sealed class StrategyTrainer : IDisposable
         return replica.LocalIndex > 0 && variables.TakesSteps ? null : Evaluator.Evaluate(replica.Stream, variables, batches, cancellation);
     })[0]!;
 
+    /// <summary>The model's output for every sample, computed on all replicas together; see <see cref="Predictor"/>.</summary>
+    public Predictions Predict(IBatchSource batches, CancellationToken cancellation = default) =>
+        _strategy.Run(replica => Predictor.Predict(replica.Stream, _replicas[replica.LocalIndex].Variables, batches, cancellation))[0];
+
     /// <inheritdoc/>
     public void Dispose()
     {

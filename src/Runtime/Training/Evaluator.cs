@@ -43,6 +43,17 @@ public static class Evaluator
         return Evaluate(stream, variables.Model, batches, variables.EvaluationShard, numbers => variables.Sum(stream, numbers), cancellation);
     }
 
+    /// <summary>The same of a model that every replica has made or loaded by itself, with the same values: measuring needs no variables. Collective.</summary>
+    /// <param name="replica">The calling replica.</param>
+    /// <param name="model">On the replica's device.</param>
+    /// <param name="batches">What to measure on.</param>
+    /// <param name="cancellation">Ends it between two batches.</param>
+    public static EvaluationResult Evaluate(Replica replica, Module model, IBatchSource batches, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(replica);
+        return Evaluate(replica.Stream, model, batches, replica.Shard, numbers => ReplicaAgreement.Sum(replica.Stream, replica.Communicator, numbers), cancellation);
+    }
+
     private static EvaluationResult Evaluate(ExecutionStream stream, Module model, IBatchSource batches, BatchShard shard, Action<double[]> sum, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(batches);
