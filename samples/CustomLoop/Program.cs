@@ -21,7 +21,7 @@ strategy.Run(replica =>
         using GradientTape tape = new(replica.Stream, context: new StepContext(Seed: 1, (ulong)step, batch.FirstSample));
         variables.Gradients.Clear();
         variables.Begin();
-        if (batch.Count > 0)                                             // a last batch can be too small for all
+        if (batch.Count > 0 || variables.MeetsInPasses)                  // a last batch can be too small for all
         {
             Variable loss = Losses.CrossEntropy(model.Forward(tape.Input(batch.Inputs)), batch.Labels);
             tape.Backward(loss, variables.Gradients, scale: (float)batch.Count / batch.GlobalCount); // gradients are summed while this runs

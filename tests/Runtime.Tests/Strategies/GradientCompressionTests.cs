@@ -122,10 +122,12 @@ public sealed class GradientCompressionTests
     [InlineData("bf16", 3, "central-storage")]
     [InlineData("topk:0.05", 3, "mirrored")]
     [InlineData("topk:0.05", 2, "central-storage")]
-    public void Replicas_are_bitwise_equal_at_all_times_and_learn_as_well(string compression, int replicaCount, string name)
+    [InlineData("bf16", 3, "mirrored", AllReduceAlgorithm.Ring)]
+    [InlineData("bf16", 4, "mirrored", AllReduceAlgorithm.RecursiveDoubling)]
+    public void Replicas_are_bitwise_equal_at_all_times_and_learn_as_well(string compression, int replicaCount, string name, AllReduceAlgorithm? algorithm = null)
     {
         CpuDevice[] devices = [.. Enumerable.Range(0, replicaCount).Select(_ => new CpuDevice("cpu", InstructionSet.Vector128, 1))];
-        using Strategy strategy = name == "mirrored" ? new MirroredStrategy(devices, ownsDevices: true) : new CentralStorageStrategy(devices, ownsDevices: true);
+        using Strategy strategy = name == "mirrored" ? new MirroredStrategy(devices, new CommunicatorOptions { Algorithm = algorithm }, ownsDevices: true) : new CentralStorageStrategy(devices, ownsDevices: true);
         // The debug switch throws where replicas differ.
         EvaluationResult result = Train(strategy, new VariableOptions { Compression = GradientCompression.Parse(compression), ChecksReplicas = true, FirstBucketByteCount = 256, BucketByteCount = 2048, ClipNorm = 5 }, 30).Result;
         Assert.InRange(result.Accuracy, 0.98, 1);

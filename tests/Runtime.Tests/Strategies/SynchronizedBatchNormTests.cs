@@ -46,6 +46,13 @@ public sealed class SynchronizedBatchNormTests
         Assert.InRange(RelativeError(Train("one-device", 1, optimizer, ResNet8), Train("mirrored", 3, optimizer, ResNet8)), 0, optimizer == "sgd" ? 1e-5 : 1e-3);
 
     [Fact]
+    public void Over_our_ring_too()
+    {
+        using MirroredStrategy ring = new(Devices(3), new CommunicatorOptions { Algorithm = AllReduceAlgorithm.Ring }, ownsDevices: true);
+        Assert.InRange(RelativeError(Train("one-device", 1, "sgd"), Train(ring, "sgd", Small, s_options, Options("sgd"))), 0, 1e-5);
+    }
+
+    [Fact]
     public void Without_it_the_runs_differ_by_far_more() =>
         Assert.InRange(RelativeError(Train("one-device", 1, "sgd"), Train("mirrored", 3, "sgd", options: new VariableOptions())), 1e-3, 10);
 
