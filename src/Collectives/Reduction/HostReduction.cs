@@ -145,14 +145,45 @@ internal static unsafe class HostReduction
             for (long at = 0; at < count; at += HalfBlock)
             {
                 int length = (int)Math.Min(HalfBlock, count - at);
-                for (int s = 0; s < sources.Length; s++)
-                    for (int i = 0; i < length; i++) ((float*)from[s])[i] = Widen(dtype, ((ushort*)sources[s])[at + i]);
+                for (int s = 0; s < sources.Length; s++) Widen(dtype, (ushort*)sources[s] + at, (float*)from[s], length);
                 Reduce<float>(op, to, from, length, sources.Length);
-                foreach (nint destination in destinations)
-                    for (int i = 0; i < length; i++) ((ushort*)destination)[at + i] = Narrow(dtype, wide[i]);
+                foreach (nint destination in destinations) Narrow(dtype, wide, (ushort*)destination + at, length);
             }
         }
         System.Buffers.ArrayPool<float>.Shared.Return(blocks);
+    }
+
+    private static void Widen(DType dtype, ushort* source, float* destination, int count)
+    {
+        int i = 0;
+        if (dtype == DType.BF16)
+        {
+            for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+            {
+                (Vector256<uint> lower, Vector256<uint> upper) = Vector256.Widen(Vector256.Load(source + i));
+                (lower << 16).AsSingle().Store(destination + i);
+                (upper << 16).AsSingle().Store(destination + i + Vector256<float>.Count);
+            }
+        }
+        for (; i < count; i++) destination[i] = Widen(dtype, source[i]);
+    }
+
+    private static void Narrow(DType dtype, float* source, ushort* destination, int count)
+    {
+        int i = 0;
+        if (dtype == DType.BF16)
+        {
+            for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+                Vector256.Narrow(NarrowBrain(Vector256.Load(source + i)), NarrowBrain(Vector256.Load(source + i + Vector256<float>.Count))).Store(destination + i);
+        }
+        for (; i < count; i++) destination[i] = Narrow(dtype, source[i]);
+    }
+
+    // As the scalar form below.
+    private static Vector256<uint> NarrowBrain(Vector256<float> value)
+    {
+        Vector256<uint> bits = value.AsUInt32(), upper = bits >> 16;
+        return Vector256.ConditionalSelect(Vector256.Equals(value, value).AsUInt32(), (bits + Vector256.Create(0x7FFFu) + (upper & Vector256<uint>.One)) >> 16, upper | Vector256.Create(0x40u));
     }
 
     private static float Widen(DType dtype, ushort bits) => dtype == DType.F16 ? (float)BitConverter.UInt16BitsToHalf(bits) : BitConverter.UInt32BitsToSingle((uint)bits << 16);

@@ -54,6 +54,27 @@ public sealed class GradientCompressionTests
         }, iter: 500);
 
     [Theory]
+    [InlineData(20_000, 200, false)]
+    [InlineData(20_000, 1, false)]
+    [InlineData(20_001, 9_000, false)]
+    [InlineData(20_003, 900, true)]
+    public void A_sample_that_misleads_changes_nothing(int length, int count, bool isMisleading)
+    {
+        float[] elements = Numbers.Uniform(new Shape(length), 4);
+        // Large at two of three places that the sample looks at, tiny elsewhere: the guess is too high.
+        if (isMisleading) elements = [.. elements.Select(value => value * 1e-6f)];
+        for (int i = 0; isMisleading && i < 1024; i++) elements[i * (long)length / 1024] *= i % 3 > 0 ? 1e12f : 1;
+        int[] expected = [.. elements.Select((value, place) => (Size: Math.Abs(value), place)).OrderByDescending(e => e.Size).ThenBy(e => e.place).Take(count).Select(e => e.place).Order()], places = new int[count];
+        LargestElements largest = new();
+
+        for (int round = 0; round < 2; round++)
+        {
+            largest.AddAndTake(new float[length], elements, places, new float[count]);
+            Assert.Equal(expected, places);
+        }
+    }
+
+    [Theory]
     [InlineData(1, 0.1)]
     [InlineData(2, 0.1)]
     [InlineData(3, 0.01)]
