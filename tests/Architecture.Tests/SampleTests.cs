@@ -38,6 +38,32 @@ public sealed partial class SampleTests
         Assert.Contains(page.Split("```csharp\n")[block + 1].Split("```")[0], program, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void The_sample_of_collectives_adds_up_over_two_ranks_and_plans_elastic_batches()
+    {
+        string program = Repository.PathOf("artifacts", "bin", "Collectives", new DirectoryInfo(AppContext.BaseDirectory).Name, "Collectives.dll");
+        (int exitCode, string output) = Repository.Run(Path.GetTempPath(), TimeSpan.FromMinutes(1), "dotnet", program);
+        Assert.True(exitCode == 0, output);
+        Assert.Equal(["9792 = 48 x 17 x 12", "rank 0: 6 40, 1,048,576 registered bytes", "rank 1: 6 40, 1,048,576 registered bytes"], output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void Every_block_of_code_of_the_pages_is_part_of_a_sample_that_is_compiled()
+    {
+        string[] programs = [.. Directory.EnumerateFiles(Repository.PathOf("samples"), "Program.cs", SearchOption.AllDirectories).Select(file => File.ReadAllText(file).ReplaceLineEndings("\n"))];
+        int count = 0;
+        foreach (string file in Directory.EnumerateFiles(Repository.PathOf("docs"), "*.md", SearchOption.AllDirectories).Append(Repository.PathOf("README.md")))
+        {
+            foreach (string part in File.ReadAllText(file).ReplaceLineEndings("\n").Split("```csharp\n").Skip(1))
+            {
+                string block = part.Split("```")[0];
+                Assert.True(programs.Any(program => program.Contains(block, StringComparison.Ordinal)), $"{file}: in no sample:\n{block}");
+                count++;
+            }
+        }
+        Assert.True(count >= 6, $"{count} blocks");
+    }
+
     [GeneratedRegex(@"test accuracy (0\.\d+)")]
     private static partial Regex Accuracy();
 }

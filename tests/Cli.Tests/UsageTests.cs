@@ -21,6 +21,10 @@ public sealed class UsageTests
     [InlineData("--staleness-bound -1: expected 0 or more", "train", "--strategy", "parameter-server", "--staleness-bound", "-1")]
     [InlineData("--strategy parameter-server has no virtual shards", "train", "--strategy", "parameter-server", "--virtual-shards", "2")]
     [InlineData("Did you mean 'parameter-server'?", "train", "--strategy", "parameter-servers")]
+    [InlineData("--strategy tpu: TPUs are programmed through XLA and its PJRT plug-ins, which have no kernels of ours to run; use --strategy mirrored", "train", "--strategy", "tpu")]
+    [InlineData("--check-replicas compares replicas that are equal after every step, which those of --strategy parameter-server are not", "train", "--strategy", "parameter-server", "--check-replicas")]
+    [InlineData("cpu:0/2 is Cpu, ilgpu-cpu is Emulator; replicas would wait for the slowest", "train", "--device", "cpu:0/2,ilgpu-cpu")]
+    [InlineData("--batch-size 1 is smaller than the 2 replicas of --strategy mirrored", "train", "--data", "digits", "--device", "cpu:0/2,cpu:1/2", "--batch-size", "1")]
     [InlineData("data fetch mnist: expected fashion-mnist. Did you mean 'fashion-mnist'?", "data", "fetch", "mnist")]
     public void A_word_that_is_not_understood_ends_with_exit_code_2_and_the_nearest_that_is(string message, params string[] arguments)
     {
