@@ -10,6 +10,7 @@ public sealed class HostileSafetensorsTests : SafetensorsFiles
     private const string Sound =
         """{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[3],"data_offsets":[8,14]},"e":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}}""";
 
+    private static bool s_isWarm;
     private static readonly CpuDevice s_cpu = new("cpu", InstructionSet.Reference, 1);
 
     [Theory]
@@ -175,7 +176,17 @@ public sealed class HostileSafetensorsTests : SafetensorsFiles
     // Whatever the file says: it is refused with this one exception, or all that it claims to hold can be read; and memory stays in proportion.
     private static void OpenAndReadAll(string path, long fileByteCount)
     {
+        // What the first reading ever makes once for all is not the file's.
+        if (!s_isWarm) Read(path);
+        s_isWarm = true;
         long before = GC.GetAllocatedBytesForCurrentThread();
+        Read(path);
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.True(allocated < 100_000 + (30 * fileByteCount), $"{allocated} bytes allocated for a file of {fileByteCount}");
+    }
+
+    private static void Read(string path)
+    {
         try
         {
             using SafetensorsReader reader = SafetensorsReader.Open(path);
@@ -197,7 +208,5 @@ public sealed class HostileSafetensorsTests : SafetensorsFiles
         {
             Assert.Equal(path, failure.File);
         }
-        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-        Assert.True(allocated < 100_000 + (30 * fileByteCount), $"{allocated} bytes allocated for a file of {fileByteCount}");
     }
 }
