@@ -83,6 +83,27 @@ public sealed class FileBatchSourceTests : IDisposable
     }
 
     [Theory]
+    [InlineData(true, 2)]
+    [InlineData(false, 5)]
+    public void A_run_that_was_stopped_ends_with_the_bits_of_the_unbroken_one(bool hasIndex, int stopAfter)
+    {
+        IBatchSource source = Source(Files(9, 1, 0, 17, 4), 8, 3, ShardPolicy.File, hasIndex);
+        string folder = Path.Combine(_folder, "checkpoints");
+
+        float[] unbroken = OnThree(null);
+        Assert.Throws<PreemptedException>(() => OnThree(stopAfter));
+
+        Assert.Equal(unbroken, OnThree(null, goesOn: true));
+
+        float[] OnThree(int? stop, bool goesOn = false)
+        {
+            using CancellationTokenSource preemption = new();
+            using MirroredStrategy strategy = new([.. Enumerable.Range(0, 3).Select(_ => new CpuDevice("cpu", InstructionSet.Vector128, 1))], ownsDevices: true);
+            return Train(strategy, source, stop is null && !goesOn ? null : new CheckpointOptions { Folder = folder }, stop is { } step ? [new StopAfter(preemption, step)] : null, preemption.Token).Parameters;
+        }
+    }
+
+    [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public void A_run_goes_on_behind_any_batch_on_every_replica(bool hasIndex)
@@ -159,16 +180,24 @@ public sealed class FileBatchSourceTests : IDisposable
         return [.. Enumerable.Range(firstBatch, (2 * source.BatchCount) - firstBatch).Select(_ => Take(feed) is var (samples, first, all) ? $"{first} of {all}: {string.Join(' ', samples)}" : "")];
     }
 
-    private static (float[] Parameters, TrainingResult Result) Train(Strategy strategy, IBatchSource batches)
+    private static (float[] Parameters, TrainingResult Result) Train(Strategy strategy, IBatchSource batches, CheckpointOptions? checkpoints = null, ITrainingCallback[]? callbacks = null, CancellationToken preemption = default)
     {
         using StrategyTrainer trainer = new(strategy, replica =>
         {
             Sequential model = new(new Linear(4, 8, hasBias: false), new BatchNormModule(8), new ActivationModule(Activation.Relu), new Linear(8, 3));
             model.Initialize(replica.Stream, 5);
             return model;
-        }, p => new Sgd(p, 0.9f), new TrainerOptions { EpochCount = 3, LogEvery = 2, Schedule = LearningRateSchedule.Constant(0.05f) }, new VariableOptions { SynchronizesBatchNorm = true, ChecksReplicas = true });
-        TrainingResult result = trainer.Train(batches);
+        }, p => new Sgd(p, 0.9f), new TrainerOptions { EpochCount = 3, LogEvery = 2, Schedule = LearningRateSchedule.Constant(0.05f), Checkpoints = checkpoints, Preemption = preemption }, new VariableOptions { SynchronizesBatchNorm = true, ChecksReplicas = true });
+        TrainingResult result = trainer.Train(batches, callbacks, CancellationToken.None);
         return ([.. trainer.Model.Parameters().SelectMany(parameter => parameter.Value.ToArray<float>(strategy.Replicas[0].Stream))], result);
+    }
+
+    private sealed class StopAfter(CancellationTokenSource preemption, int steps) : ITrainingCallback
+    {
+        public void OnStepBegin(long step)
+        {
+            if (step == steps - 1) preemption.Cancel();
+        }
     }
 
     /// <summary>The batches of all replicas as one: what a single device would have to see.</summary>
