@@ -95,6 +95,21 @@ public sealed class SynchronizedBatchNormTests
     }
 
     [Fact]
+    public void A_replica_that_fails_stops_those_that_wait_for_it_in_a_batch_norm()
+    {
+        using MirroredStrategy strategy = new(Devices(3), new CommunicatorOptions { Timeout = TimeSpan.FromSeconds(30) }, ownsDevices: true);
+        InvalidDataException failure = Assert.Throws<InvalidDataException>(() => strategy.Run(replica =>
+        {
+            using Module model = Small();
+            model.Initialize(replica.Stream, 11);
+            using ReplicaVariables variables = strategy.CreateVariables(replica, model, p => new Sgd(p), s_options with { ChecksReplicas = false });
+            using Trainer trainer = new(variables, Options("sgd"));
+            trainer.Train(replica.Stream, s_batches, replica.Index == 1 ? [new FailAtStep(2)] : null);
+        }));
+        Assert.Equal("the disk is on fire", failure.Message);
+    }
+
+    [Fact]
     public void Batch_norms_are_parted_again_when_their_variables_go()
     {
         using MirroredStrategy strategy = new(Devices(2), ownsDevices: true);
@@ -183,6 +198,14 @@ public sealed class SynchronizedBatchNormTests
         }, p => optimizer == "sgd" ? new Sgd(p, 0.9f) : new Adam(p), run, options);
         trainer.Train(s_batches);
         return [.. trainer.Model.SaveState().Values.SelectMany(tensor => tensor.ToArray<float>(strategy.Replicas[0].Stream))];
+    }
+
+    private sealed class FailAtStep(long step) : ITrainingCallback
+    {
+        public void OnStepBegin(long current)
+        {
+            if (current == step) throw new InvalidDataException("the disk is on fire");
+        }
     }
 
     private static double RelativeError(float[] expected, float[] found)
