@@ -10,6 +10,7 @@
  *     dt_synchronize waits until they are done.
  *   - After a failure (timeout, mismatch, lost peer, abort) the communicator is dead: every call on it returns that status at once.
  *     mpi: the buffers of the call that failed must stay allocated until the process ends, MPI may still write them.
+ *     shm: they may be freed; between threads of one process the failed call has waited for peers that were at work on them.
  *   - Counts are elements. Buffers need no alignment. send == recv means in place; otherwise the two must not overlap.
  *   - Results of reductions are the same bits on all ranks and from run to run. (nccl: as NCCL gives them.)
  */

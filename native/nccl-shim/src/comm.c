@@ -159,7 +159,7 @@ dt_status dt_comm_describe(dt_comm *comm, dt_description *description) {
     if (!description || description->struct_bytes != (int64_t)sizeof *description)
         return comm_error(comm, DT_INVALID_ARGUMENT, "description is null or its struct_bytes is not %zu", sizeof *description);
     *description = (dt_description){.struct_bytes = sizeof *description, .transport = comm->transport_number, .rank = comm->rank,
-                                    .world_size = comm->world_size, .flags = comm->flags,
+                                    .world_size = comm->world_size, .flags = comm->flags, .sequence = comm_calls(comm),
                                     .instruction_set_bits = comm->kernels->vector_bits};
     comm->transport->describe(comm, description);
     return DT_OK;

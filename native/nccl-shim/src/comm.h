@@ -30,7 +30,7 @@ struct dt_comm {
     uint32_t flags;
     _Atomic int64_t timeout_ms;
     _Atomic int32_t busy; /* 1: a thread is inside a call */
-    uint64_t sequence;
+    uint64_t sequence; /* written by comm_count_call alone, read from any thread by comm_calls */
 
     pthread_mutex_t text_lock; /* guards text */
     char text[DT_TEXT_BYTES];
@@ -61,6 +61,10 @@ struct dt_transport {
 
 dt_status comm_initialise(dt_comm *comm, const dt_transport *transport, const dt_options *options);
 void comm_dispose(dt_comm *comm);
+
+/* Collectives called so far: counted by the thread that calls, read from any. */
+static inline uint64_t comm_calls(const dt_comm *comm) { return __atomic_load_n(&comm->sequence, __ATOMIC_RELAXED); }
+static inline void comm_count_call(dt_comm *comm) { __atomic_store_n(&comm->sequence, comm->sequence + 1, __ATOMIC_RELAXED); }
 
 /* Notes a text for dt_last_error and returns status. */
 __attribute__((format(printf, 3, 4))) dt_status comm_error(dt_comm *comm, dt_status status, const char *format, ...);

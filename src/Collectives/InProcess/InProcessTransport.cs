@@ -95,42 +95,40 @@ internal sealed unsafe class InProcessTransport : ITransport
 
     public ITransport? Split(int color, int key)
     {
-        _own.Begin(new HostCall(CollectiveVerb.Split, DType.F32, default, 0, 0, 0, 0));
+        InProcessRank[] members = [];
+        InProcessGroup? part = null;
         (_own.Wish, _own.Part) = ((color, key), null);
-        Meet(_own.Call(_own.Sequence));
-        InProcessRank[] members = [.. _group.Ranks.Where(rank => rank.Wish.Color == color).OrderBy(rank => rank.Wish.Key).ThenBy(rank => rank.Rank)];
-        if (color >= 0 && members[0] == _own) _own.Part = new InProcessGroup(members.Length);
-        _group.Barrier(_own);
-        InProcessGroup? part = color < 0 ? null : members[0].Part;
-        // Nobody splits again before all have seen it.
-        _group.Barrier(_own);
-        _own.End(succeeded: true);
+        Together(CollectiveVerb.Split, 0, () =>
+        {
+            members = [.. _group.Ranks.Where(rank => rank.Wish.Color == color).OrderBy(rank => rank.Wish.Key).ThenBy(rank => rank.Rank)];
+            if (color >= 0 && members[0] == _own) _own.Part = new InProcessGroup(members.Length);
+            _group.Barrier(_own);
+            part = color < 0 ? null : members[0].Part;
+            // Nobody splits again before all have seen it.
+            _group.Barrier(_own);
+        });
         return part is null ? null : new InProcessTransport(part, Array.IndexOf(members, _own), Timeout);
     }
 
     public nint Allocate(long byteCount)
     {
-        _own.Begin(new HostCall(CollectiveVerb.Allocate, DType.F32, default, 0, 0, 0, byteCount));
-        Meet(_own.Call(_own.Sequence));
-        nuint rounded = checked((nuint)((byteCount + PageByteCount - 1) & -PageByteCount));
-        nint memory = (nint)NativeMemory.AlignedAlloc(rounded, PageByteCount);
-        NativeMemory.Clear((void*)memory, rounded);
-        _memory.Add(memory);
-        // All have theirs before anybody uses it.
-        _group.Barrier(_own);
-        _own.End(succeeded: true);
+        nint memory = 0;
+        Together(CollectiveVerb.Allocate, byteCount, () =>
+        {
+            nuint rounded = checked((nuint)((byteCount + PageByteCount - 1) & -PageByteCount));
+            memory = (nint)NativeMemory.AlignedAlloc(rounded, PageByteCount);
+            NativeMemory.Clear((void*)memory, rounded);
+            _memory.Add(memory);
+            // All have theirs before anybody uses it.
+            _group.Barrier(_own);
+        });
         return memory;
     }
 
     public void Free(nint memory)
     {
         if (!_memory.Contains(memory)) throw new ArgumentException("this memory is not the communicator's");
-        if (_group.Failure is null)
-        {
-            _own.Begin(new HostCall(CollectiveVerb.Free, DType.F32, default, 0, 0, 0, 0));
-            Meet(_own.Call(_own.Sequence));
-            _own.End(succeeded: true);
-        }
+        if (_group.Failure is null) Together(CollectiveVerb.Free, 0, () => { });
         _memory.Remove(memory);
         NativeMemory.AlignedFree((void*)memory);
     }
@@ -162,6 +160,24 @@ internal sealed unsafe class InProcessTransport : ITransport
     {
         foreach (nint memory in _memory) NativeMemory.AlignedFree((void*)memory);
         _memory.Clear();
+    }
+
+    // A call that moves no tensors: all make it, then each does its part.
+    private void Together(CollectiveVerb verb, long elementCount, Action part)
+    {
+        _group.ThrowIfDead();
+        _own.Begin(new HostCall(verb, DType.F32, default, 0, 0, 0, elementCount));
+        bool succeeded = false;
+        try
+        {
+            Meet(_own.Call(_own.Sequence));
+            part();
+            succeeded = true;
+        }
+        finally
+        {
+            End(succeeded);
+        }
     }
 
     // The first barrier: all have shown their call, and it is the same.

@@ -76,6 +76,31 @@ public sealed class InProcessFailureTests
         }
     }
 
+    [Theory]
+    [InlineData(CollectiveVerb.Split)]
+    [InlineData(CollectiveVerb.Allocate)]
+    [InlineData(CollectiveVerb.Free)]
+    public void A_failed_split_or_allocation_is_failed_in_the_flight_records_too(CollectiveVerb verb)
+    {
+        World.Run(WorldKind.InProcess, 3, s_options, (communicator, device) =>
+        {
+            RegisteredMemory? memory = verb == CollectiveVerb.Free ? communicator.Allocate(device, 4096) : null;
+            Assert.Throws<CollectiveMismatchException>(() =>
+            {
+                if (communicator.Rank == 1) communicator.Barrier(device.DefaultStream);
+                else if (verb == CollectiveVerb.Split) communicator.Split(0);
+                else if (verb == CollectiveVerb.Allocate) communicator.Allocate(device, 4096);
+                else memory!.Dispose();
+            });
+            FlightRecord last = communicator.FlightRecords(communicator.Rank)[^1];
+            Assert.Equal((communicator.Rank == 1 ? CollectiveVerb.Barrier : verb, FlightState.Failed), (last.Call.Verb, last.State));
+            // What fails afterwards is no call any more.
+            Assert.ThrowsAny<CollectiveException>(() => communicator.Split(0));
+            Assert.ThrowsAny<CollectiveException>(() => communicator.Allocate(device, 4096));
+            Assert.Equal(last.Call, communicator.FlightRecords(communicator.Rank)[^1].Call);
+        }, leavesTogether: false);
+    }
+
     private static bool Failed(Action call)
     {
         try

@@ -216,7 +216,6 @@ static void describe(dt_comm *comm, dt_description *to) {
     to->cores = self->cores;
     to->oversubscribed = self->oversubscribed;
     to->group = self->group;
-    to->sequence = comm->sequence;
 }
 
 static bool add_memory(mpi *self, void *made) {

@@ -113,12 +113,23 @@ dt_status mpi_available(char *text, size_t bytes) {
 /* At the process's end, if this library began MPI. After a failure requests are left over, for which MPI_Finalize could wait without end:
  * then it is left out, and the launcher sees an end without it and stops the other ranks. So too if the process fails while a communicator is in
  * use: the others wait in it, and MPI_Finalize would wait for them. */
-static void finalise_at_exit(int status, void *unused) {
+static void finalise_at_exit(int status) {
     bool began = false, ended = false;
-    (void)unused;
     if ((status != 0 && atomic_load(&communicators) > 0) || atomic_load(&spoiled) || loaded->initialised(&began, &ended) != 0 || !began || ended) return;
     loaded->finalise();
 }
+
+#ifdef DT_HAVE_ON_EXIT
+static void ends(int status, void *unused) {
+    (void)unused;
+    finalise_at_exit(status);
+}
+static void at_exit(void) { on_exit(ends, NULL); }
+#else
+/* The exit code is not known (musl): the end counts as a failure, so that a process that leaves a communicator in use is stopped, never hangs. */
+static void ends(void) { finalise_at_exit(EXIT_FAILURE); }
+static void at_exit(void) { atexit(ends); }
+#endif
 
 static dt_status initialise(const mpi_adapter *adapter, char *text, size_t bytes) {
     bool began = false, ended = false;
@@ -139,7 +150,7 @@ static dt_status initialise(const mpi_adapter *adapter, char *text, size_t bytes
     }
     serialised = level < MPI_LEVEL_MULTIPLE;
     loaded = adapter;
-    if (!began) on_exit(finalise_at_exit, NULL);
+    if (!began) at_exit();
     return DT_OK;
 }
 

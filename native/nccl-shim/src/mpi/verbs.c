@@ -117,7 +117,7 @@ dt_status mpi_collective(dt_comm *comm, const dt_call *call) {
     if (++self->calls % 16 == 0) mpi_poll_news(self);
     dt_status status = mpi_state(self);
     if (status != DT_OK) return status;
-    comm->sequence++;
+    comm_count_call(comm);
     self->now = (mpi_said){comm->sequence, call->count, call->verb, call->dtype, call->op, call->root};
     self->exchanging = false;
     self->announced = false;

@@ -74,7 +74,7 @@ dt_status nccl_split(dt_comm *comm, int32_t color, int32_t key, dt_comm **part) 
     dt_status status = nccl_enter(self);
     if (status != DT_OK) return status;
     place mine = {color < 0 ? -1 : color, key}, *all = calloc((size_t)comm->world_size, sizeof *all);
-    comm->sequence++;
+    comm_count_call(comm);
     uint64_t record = nccl_record_enter(self, &(dt_call){.verb = DT_VERB_SPLIT, .dtype = DTYPE_BYTE});
     status = all ? split(self, &mine, all, &made) : comm_error(comm, DT_OUT_OF_MEMORY, "dt_comm_split: no memory");
     free(all);

@@ -85,7 +85,7 @@ dt_status nccl_collective(dt_comm *comm, const dt_call *call) {
     nccl *self = nccl_of(comm);
     dt_status status = nccl_enter(self);
     if (status != DT_OK) return status;
-    comm->sequence++;
+    comm_count_call(comm);
     uint64_t record = nccl_record_enter(self, call);
     if (comm->flags & DT_CHECK_CALLS) status = nccl_compare(self, call);
     bool in_place = call->verb == DT_VERB_ALL_TO_ALL && call->count && call->send == call->recv;

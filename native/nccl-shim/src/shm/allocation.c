@@ -194,7 +194,7 @@ dt_status shm_allocate(dt_comm *comm, int64_t bytes, uint32_t flags, void **memo
     made->bytes = bytes;
     made->stride = (bytes + page - 1) / page * page;
     made->number = free_number(self);
-    comm->sequence++;
+    comm_count_call(comm);
     uint64_t record = shm_record_enter(self, &call);
     status = obtain(self, &call, made, flags);
     shm_record_leave(self, record, status, false);
@@ -216,7 +216,7 @@ dt_status shm_release(dt_comm *comm, void *memory) {
     dt_status status = shm_state(self);
     if (status == DT_OK) { /* peers may still be reading: all come here first */
         dt_call call = {.verb = DT_VERB_FREE, .dtype = DTYPE_BYTE, .count = (int64_t)self->allocations[index]->number};
-        comm->sequence++;
+        comm_count_call(comm);
         uint64_t record = shm_record_enter(self, &call);
         status = shm_begin(self, &call, 0, 0, 0);
         shm_record_leave(self, record, status, false);

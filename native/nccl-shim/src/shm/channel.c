@@ -96,8 +96,13 @@ static bool receive_more(shm *self, transfer *one, dt_status *status) {
             *status = differ(self, one, chunk);
             return false;
         }
+        if (chunk->address && !shm_reach(self)) {
+            *status = shm_state(self);
+            return false;
+        }
         take(self, one, chunk->address ? shm_at(self, peer, chunk->address) : in->data[end->received % SHM_CHANNEL_CHUNKS],
              (int64_t)chunk->bytes);
+        if (chunk->address) shm_let_go(self);
         one->complete = one->done == one->bytes;
         shm_publish(self, &in->read, ++end->received);
         moved = true;
@@ -188,6 +193,7 @@ dt_status shm_exchange(dt_comm *comm, const dt_transfer *transfers, int32_t coun
     exchange at = {.self = self, .transfers = all, .count = count, .status = DT_OK};
     status = run(&at);
     shm_record_leave(self, record, status, false);
+    if (status != DT_OK) shm_settle(self);
     if (all != few) free(all);
     return status;
 }

@@ -1,4 +1,5 @@
 /* One failure a communicator: the first rank to see it writes it down for all. */
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +59,13 @@ dt_status shm_fail(shm *self, dt_status status, shm_culprit culprit, const char 
     atomic_store(&failure->state, SHM_FAILED);
     shm_ring_all(self);
     return status;
+}
+
+void shm_settle(shm *self) {
+    if (!self->same_process || atomic_load(&self->control->failure.state) == SHM_HEALTHY) return;
+    int64_t end = nanoseconds_now() + atomic_load(&self->comm.timeout_ms) * 1000000;
+    for (int32_t rank = 0; rank < self->comm.world_size; rank++)
+        while (atomic_load(&self->ranks[rank].reaching) && nanoseconds_now() < end) sched_yield();
 }
 
 dt_status shm_late(shm *self) {

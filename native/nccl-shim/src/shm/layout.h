@@ -51,6 +51,7 @@ typedef struct shm_rank {
     _Atomic uint32_t left;
     _Atomic uint64_t cpus[SHM_CPU_WORDS]; /* that its affinity allows */
     _Atomic int32_t quota;                /* cores' worth of time that its control group allows, 0: no limit */
+    _Alignas(SHM_LINE) _Atomic uint32_t reaching; /* 1: works on other ranks' buffers (threads of one process only) */
     _Alignas(SHM_LINE) _Atomic uint64_t records; /* written so far */
     shm_record record[DT_FLIGHT_RECORDS];
 } shm_rank;

@@ -54,6 +54,7 @@ static void gather(shm *self, const dt_call *call, int64_t size) {
 
 dt_status shm_mapped(shm *self, const dt_call *call) {
     int64_t size = dtype_bytes(call->dtype);
+    if (!shm_reach(self)) return shm_state(self);
     switch (call->verb) {
     case DT_VERB_ALL_REDUCE:
     case DT_VERB_REDUCE: all_reduce(self, call, size); break;
@@ -65,5 +66,6 @@ dt_status shm_mapped(shm *self, const dt_call *call) {
     }
     default: gather(self, call, size); break;
     }
+    shm_let_go(self);
     return shm_barrier(self);
 }

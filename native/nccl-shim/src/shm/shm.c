@@ -14,7 +14,7 @@ dt_status shm_collective(dt_comm *comm, const dt_call *call) {
     bool mapped = false;
     dt_status status = shm_state(self);
     if (status != DT_OK) return status;
-    comm->sequence++;
+    comm_count_call(comm);
     uint64_t record = shm_record_enter(self, call);
     if (comm->world_size == 1) {
         if (call->send != call->recv && call->count) memcpy(call->recv, call->send, (size_t)(call->count * dtype_bytes(call->dtype)));
@@ -22,6 +22,7 @@ dt_status shm_collective(dt_comm *comm, const dt_call *call) {
         status = call->verb == DT_VERB_BARRIER ? shm_begin(self, call, 0, 0, 0) : shm_staged(self, call, &mapped);
     }
     shm_record_leave(self, record, status, mapped);
+    if (__builtin_expect(status != DT_OK, 0)) shm_settle(self);
     return status;
 }
 

@@ -101,6 +101,19 @@ __attribute__((format(printf, 4, 5))) dt_status shm_fail(shm *self, dt_status st
 dt_status shm_state(shm *self);
 dt_status shm_late(shm *self); /* the failure of a barrier whose time is up */
 void shm_last_call(shm *self, int32_t rank, char *text, size_t bytes);
+/* Threads of one process work on each other's buffers where they lie. Who does so says it before and after; who failed waits for the end of
+ * it before its call returns, for then its caller may free the buffers. False: the communicator has failed, keep off. */
+static inline bool shm_reach(shm *self) {
+    if (!self->same_process) return true;
+    atomic_store(&self->own->reaching, 1); /* either this one sees the failure below, or who failed sees this */
+    if (atomic_load(&self->control->failure.state) == SHM_HEALTHY) return true;
+    atomic_store(&self->own->reaching, 0);
+    return false;
+}
+static inline void shm_let_go(shm *self) {
+    if (self->same_process) atomic_store_explicit(&self->own->reaching, 0, memory_order_release);
+}
+void shm_settle(shm *self); /* behind a failure: until no rank works on this one's buffers, nor will; at most for the timeout */
 
 /* ---- barrier.c ---- */
 uint64_t shm_signature(const dt_call *call);

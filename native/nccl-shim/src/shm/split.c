@@ -88,7 +88,7 @@ dt_status shm_split(dt_comm *comm, int32_t color, int32_t key, dt_comm **part) {
     wish mine = {color, key}, *wishes = calloc((size_t)comm->world_size, sizeof *wishes);
     meeting *meetings = calloc((size_t)comm->world_size, sizeof *meetings);
     dt_call call = {.verb = DT_VERB_SPLIT, .dtype = DTYPE_BYTE};
-    comm->sequence++;
+    comm_count_call(comm);
     uint64_t record = shm_record_enter(self, &call);
     status = wishes && meetings ? meet(self, &mine, wishes, meetings, part) : comm_error(comm, DT_OUT_OF_MEMORY, "dt_comm_split: no memory");
     shm_record_leave(self, record, status, false);

@@ -1,0 +1,62 @@
+/* Ranks as threads of one process read each other's buffers where they lie: when a call has failed, its caller may unmap them. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "ranks.h"
+
+enum { BYTES = 4 << 20, COUNT = BYTES / 4 };
+
+static void rest_us(long us) { nanosleep(&(struct timespec){0, us * 1000}, NULL); }
+
+typedef struct trial {
+    long abort_us;
+    bool messages; /* sends and receives instead of sums */
+} trial;
+
+static void *abort_soon(void *argument) {
+    rank_context *at = argument;
+    rest_us(((const trial *)at->argument)->abort_us);
+    dt_abort(at->comm, "at a random moment");
+    return NULL;
+}
+
+static dt_status call(rank_context *at, float *data, bool messages) {
+    if (!messages) return dt_all_reduce(at->comm, data, data, COUNT, DT_F32, DT_MAX);
+    dt_transfer both[2] = {{DT_VERB_SEND, (at->rank + 1) % at->world, DT_F32, 0, data, COUNT / 2},
+                           {DT_VERB_RECV_REDUCE, (at->rank + at->world - 1) % at->world, DT_F32, DT_MAX, data + COUNT / 2, COUNT / 2}};
+    return dt_exchange(at->comm, both, 2);
+}
+
+static void unmaps_behind_the_failure(rank_context *at) {
+    const trial *one = at->argument;
+    pthread_t thread;
+    float *data = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(data != MAP_FAILED, "no memory");
+    for (int i = 0; i < COUNT; i++) data[i] = (float)(i % 7 + at->rank);
+    EXPECT(at->comm, dt_barrier(at->comm), DT_OK);
+    if (at->rank == 0) pthread_create(&thread, NULL, abort_soon, at);
+    uint64_t calls = 1;
+    dt_status status = DT_OK;
+    for (; status == DT_OK; calls++) status = call(at, data, one->messages);
+    munmap(data, BYTES); /* whoever still reads it crashes */
+    EXPECT(at->comm, status, DT_ABORTED);
+    dt_description found = {.struct_bytes = sizeof found};
+    EXPECT(at->comm, dt_comm_describe(at->comm, &found), DT_OK);
+    CHECK(found.same_process == 1 && found.sequence <= calls && found.sequence >= (one->messages ? 1 : calls - 1), "%d, sequence %llu of %llu calls",
+          found.same_process, (unsigned long long)found.sequence, (unsigned long long)calls);
+    if (at->rank == 0) pthread_join(thread, NULL);
+}
+
+int main(int argc, char **argv) {
+    int trials = getenv("DT_TESTS_QUICK") ? 6 : 40;
+    for (int messages = 0; messages < 2; messages++) {
+        if (!begin_test(argc, argv, messages ? "unmaps_behind_failed_messages" : "unmaps_behind_failed_sums")) continue;
+        for (int i = 0; i < trials; i++) {
+            trial one = {.abort_us = 200 + i * 7919 % 9000, .messages = messages};
+            run_ranks((ranks_options){.world = 2 + i % 3, .threads = true, .argument = &one}, unmaps_behind_the_failure);
+        }
+    }
+    return 0;
+}
