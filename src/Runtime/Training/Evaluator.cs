@@ -51,7 +51,7 @@ public static class Evaluator
     public static EvaluationResult Evaluate(Replica replica, Module model, IBatchSource batches, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(replica);
-        return Evaluate(replica.Stream, model, batches, replica.Shard, numbers => ReplicaAgreement.Sum(replica.Stream, replica.Communicator, numbers), cancellation);
+        return Evaluate(replica.Stream, model, batches, new BatchShard(replica.Communicator.Rank, replica.Communicator.WorldSize), numbers => ReplicaAgreement.Sum(replica.Stream, replica.Communicator, numbers), cancellation);
     }
 
     private static EvaluationResult Evaluate(ExecutionStream stream, Module model, IBatchSource batches, BatchShard shard, Action<double[]> sum, CancellationToken cancellation)

@@ -26,7 +26,8 @@ public static class Predictor
     public static Predictions Predict(ExecutionStream stream, ReplicaVariables variables, IBatchSource batches, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(variables);
-        return Predict(stream, variables.Model, batches, variables.Shard, numbers => variables.Sum(stream, numbers), cancellation);
+        variables.Refresh(stream);
+        return Predict(stream, variables.Model, batches, variables.EvaluationShard, numbers => variables.Sum(stream, numbers), cancellation);
     }
 
     /// <summary>Predicts with a model that every replica has made or loaded by itself, with the same values. Collective.</summary>
@@ -37,7 +38,7 @@ public static class Predictor
     public static Predictions Predict(Replica replica, Module model, IBatchSource batches, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(replica);
-        return Predict(replica.Stream, model, batches, replica.Shard, numbers => ReplicaAgreement.Sum(replica.Stream, replica.Communicator, numbers), cancellation);
+        return Predict(replica.Stream, model, batches, new BatchShard(replica.Communicator.Rank, replica.Communicator.WorldSize), numbers => ReplicaAgreement.Sum(replica.Stream, replica.Communicator, numbers), cancellation);
     }
 
     private static Predictions Predict(ExecutionStream stream, Module model, IBatchSource batches, BatchShard shard, Action<double[]> sum, CancellationToken cancellation)

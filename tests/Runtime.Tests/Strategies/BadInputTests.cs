@@ -55,6 +55,7 @@ public sealed class BadInputTests
     [InlineData("mirrored")]
     [InlineData("central-storage")]
     [InlineData("multi-worker")]
+    [InlineData("parameter-server")]
     public void Another_strategys_replica_is_refused(string name)
     {
         using Strategy strategy = Create(name, [Device()]), other = Create("mirrored", [Device(), Device()]);
@@ -68,6 +69,7 @@ public sealed class BadInputTests
     [InlineData("mirrored")]
     [InlineData("central-storage")]
     [InlineData("multi-worker")]
+    [InlineData("parameter-server")]
     public void A_model_on_another_device_than_its_replicas_is_refused(string name)
     {
         using Strategy strategy = Create(name, [Device()]);
@@ -194,6 +196,7 @@ public sealed class BadInputTests
     {
         "one-device" => new OneDeviceStrategy(devices[0], ownsDevice: true),
         "central-storage" => new CentralStorageStrategy(devices, null, s_communication, ownsDevices: true),
+        "parameter-server" => new ParameterServerStrategy(devices, ownsDevices: true),
         "multi-worker" => new MultiWorkerMirroredStrategy(devices[0], Communicator.InProcess(1)[0], ownsDevice: true),
         _ => new MirroredStrategy(devices, s_communication, ownsDevices: true),
     };

@@ -21,6 +21,7 @@ public sealed class PredictionTests
     [InlineData("mirrored", 2, 64)]
     [InlineData("central-storage", 3, 12)]
     [InlineData("multi-worker", 3, 12)]
+    [InlineData("parameter-server", 2, 12)]
     public void All_replicas_get_every_samples_output_in_order(string name, int replicaCount, int batchSize)
     {
         Predictions expected = OneDevice(50);
@@ -112,7 +113,12 @@ public sealed class PredictionTests
     private static Predictions[] InOneProcess(string name, int replicaCount, ImageBatchSource batches)
     {
         ComputeDevice[] devices = [.. Enumerable.Range(0, replicaCount).Select(_ => TrainedRun.Device())];
-        using Strategy strategy = name == "mirrored" ? new MirroredStrategy(devices, ownsDevices: true) : new CentralStorageStrategy(devices, ownsDevices: true);
+        using Strategy strategy = name switch
+        {
+            "parameter-server" => new ParameterServerStrategy(devices, ownsDevices: true),
+            "mirrored" => new MirroredStrategy(devices, ownsDevices: true),
+            _ => new CentralStorageStrategy(devices, ownsDevices: true),
+        };
         return strategy.Run(replica =>
         {
             using Mlp model = Model(replica);

@@ -73,7 +73,7 @@ public sealed class ParameterServerStrategy : Strategy
         if (options is { Compression: { } compression }) throw new ArgumentException($"parameter-server sends gradients as they are, not by {compression.Name}: leave gradient compression out, or take mirrored or multi-worker", nameof(options));
         if (SynchronizedBatchNorm.Wanted(model, options ?? new VariableOptions()) is [var norm, ..])
             throw new ArgumentException($"'{norm.Path}' is to normalise by the batch of all replicas, but parameter-server's work on batches of their own, whenever they are ready: take mirrored or multi-worker", nameof(options));
-        return new ParameterServerVariables(replica, model, optimizer, Servers(optimizer), Replicas.Count > 1 ? $"{_worker}-{replica.Index}" : _worker, options?.ClipNorm);
+        return Own(replica, model, () => new ParameterServerVariables(replica, model, optimizer, Servers(optimizer), Replicas.Count > 1 ? $"{_worker}-{replica.Index}" : _worker, options?.ClipNorm));
     }
 
     private protected override void DisposeOwn()
