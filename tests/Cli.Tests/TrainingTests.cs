@@ -54,6 +54,26 @@ public sealed class TrainingTests
     }
 
     [Fact]
+    public void Sixteen_bits_reach_the_accuracy_of_f32()
+    {
+        using TemporaryFolder folder = new();
+        Dictionary<string, double> accuracy = [];
+        foreach (string precision in new[] { "f32", "bf16", "f16" })
+        {
+            ToolResult trained = Tool.Run("train", "--data", "digits", "--epochs", "12", "--batch-size", "32", "--seed", "3", "--precision", precision, "--output", folder[precision], "--json");
+            Assert.True(trained.ExitCode == 0, trained.Errors);
+            accuracy[precision] = JsonDocument.Parse(trained.LastLine).RootElement.GetProperty("testAccuracy").GetDouble();
+        }
+        // One of the 360 test digits is 0.28 points.
+        Assert.InRange(accuracy["bf16"], accuracy["f32"] - 0.006, 1);
+        Assert.InRange(accuracy["f16"], accuracy["f32"] - 0.006, 1);
+        JsonElement[] lines = [.. File.ReadLines(Path.Combine(folder["f16"], "metrics.jsonl")).Select(line => JsonDocument.Parse(line).RootElement).Where(line => line.TryGetProperty("lossScale", out _))];
+        Assert.NotEmpty(lines);
+        Assert.All(lines, line => Assert.Equal((65536, 0), (line.GetProperty("lossScale").GetSingle(), line.GetProperty("skippedSteps").GetInt64())));
+        Assert.NotEqual(File.ReadAllBytes(Path.Combine(folder["f32"], "weights.safetensors")), File.ReadAllBytes(Path.Combine(folder["bf16"], "weights.safetensors")));
+    }
+
+    [Fact]
     public void Workers_of_a_parameter_server_without_staleness_give_the_one_device_weights_bit_for_bit()
     {
         using TemporaryFolder folder = new();

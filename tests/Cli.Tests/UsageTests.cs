@@ -20,6 +20,8 @@ public sealed class UsageTests
     [InlineData("--servers 2 with --staleness-bound or --gradients-per-update", "train", "--strategy", "parameter-server", "--servers", "2", "--staleness-bound", "1")]
     [InlineData("--staleness-bound -1: expected 0 or more", "train", "--strategy", "parameter-server", "--staleness-bound", "-1")]
     [InlineData("--strategy parameter-server has no virtual shards", "train", "--strategy", "parameter-server", "--virtual-shards", "2")]
+    [InlineData("--precision bf61: expected f32, bf16, f16. Did you mean 'bf16'?", "train", "--precision", "bf61")]
+    [InlineData("--strategy parameter-server has no loss scale that all workers share", "train", "--strategy", "parameter-server", "--precision", "f16")]
     [InlineData("Did you mean 'parameter-server'?", "train", "--strategy", "parameter-servers")]
     [InlineData("--strategy tpu: TPUs are programmed through XLA and its PJRT plug-ins, which have no kernels of ours to run; use --strategy mirrored", "train", "--strategy", "tpu")]
     [InlineData("--check-replicas compares replicas that are equal after every step, which those of --strategy parameter-server are not", "train", "--strategy", "parameter-server", "--check-replicas")]

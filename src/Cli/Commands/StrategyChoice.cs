@@ -38,6 +38,7 @@ internal static class StrategyChoice
         if (options.StalenessBound is not null && options.GradientsPerUpdate > 1) throw new UsageException("--staleness-bound with --gradients-per-update above 1: gradients of one update are never stale; leave the bound out");
         if (options.VirtualShards > 0) throw new UsageException("--strategy parameter-server has no virtual shards");
         if (options.CheckReplicas) throw new UsageException("--check-replicas compares replicas that are equal after every step, which those of --strategy parameter-server are not");
+        if (options.Precision == "f16") throw new UsageException("--strategy parameter-server has no loss scale that all workers share: use --precision bf16, which needs none");
     }
 
     /// <summary>Opens the devices, which the strategy owns; one of several processes joins the others.</summary>

@@ -20,6 +20,7 @@ internal sealed record TrainOptions
     public long? Steps { get; init; }
     public int BatchSize { get; init; } = 64;
     public int AccumulationSteps { get; init; } = 1;
+    public string Precision { get; init; } = "f32";
     public string Optimizer { get; init; } = "adam";
     public float? LearningRate { get; init; }
     public string Schedule { get; init; } = "cosine";
@@ -64,6 +65,7 @@ internal sealed class TrainSymbols
     private readonly Option<long?> _steps = new("--steps") { Description = "stop after this many steps" };
     private readonly Option<int> _batchSize = Number("--batch-size", "samples a step, of all devices together", s_defaults.BatchSize);
     private readonly Option<int> _accumulation = Number("--accumulation-steps", "parts that a device's share of a batch is worked off in", s_defaults.AccumulationSteps);
+    private readonly Option<string> _precision = Text("--precision", "f32, bf16 (half the memory for activations) or f16 (the same, with dynamic loss scaling); parameters stay f32", s_defaults.Precision);
     private readonly Option<string> _optimizer = Text("--optimizer", "sgd, adam or adamw", s_defaults.Optimizer);
     private readonly Option<float?> _learningRate = new("--lr") { Description = "learning rate (default 0.001, or 0.05 for sgd)" };
     private readonly Option<string> _schedule = Text("--schedule", "constant, cosine or step (a tenth after each third)", s_defaults.Schedule);
@@ -92,7 +94,7 @@ internal sealed class TrainSymbols
             _model, _data, _device, _strategy, _algorithm,
             _virtualShards, _syncBatchNorm, _compression,
             _servers, _stalenessBound, _gradientsPerUpdate,
-            _epochs, _steps, _batchSize, _accumulation,
+            _epochs, _steps, _batchSize, _accumulation, _precision,
             _optimizer, _learningRate, _schedule, _warmup, _momentum, _weightDecay, _clip,
             _seed, _noShuffle, _inputScale, _init,
             _logEvery, _output, _json,
@@ -121,6 +123,7 @@ internal sealed class TrainSymbols
             Steps = parsed.GetValue(_steps),
             BatchSize = parsed.GetValue(_batchSize),
             AccumulationSteps = parsed.GetValue(_accumulation),
+            Precision = parsed.GetValue(_precision)!,
             Optimizer = parsed.GetValue(_optimizer)!,
             LearningRate = parsed.GetValue(_learningRate),
             Schedule = parsed.GetValue(_schedule)!,
@@ -147,6 +150,7 @@ internal sealed class TrainSymbols
 
     private static void Validate(TrainOptions options)
     {
+        Choice.Check("--precision", options.Precision, ["f32", "bf16", "f16"]);
         Choice.Check("--optimizer", options.Optimizer, ["sgd", "adam", "adamw"]);
         Choice.Check("--schedule", options.Schedule, ["constant", "cosine", "step"]);
         Choice.Check("--resume", options.Resume, ["auto", "never"]);

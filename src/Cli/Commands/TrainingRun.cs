@@ -89,6 +89,7 @@ internal sealed class TrainingRun : IDisposable
         LogEvery = _options.LogEvery,
         ClipNorm = _options.ClipNorm,
         AccumulationSteps = _options.AccumulationSteps,
+        Precision = _options.Precision switch { "bf16" => Precision.BFloat16, "f16" => Precision.Float16, _ => Precision.Float32 },
         Validation = _testBatches,
         Preemption = preemption,
         Checkpoints = _options.Checkpoint is not { } folder || _strategy is ParameterServerStrategy ? null : new CheckpointOptions

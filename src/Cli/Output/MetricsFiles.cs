@@ -22,8 +22,10 @@ internal sealed class MetricsFiles(RunFolder folder) : ITrainingCallback, IDispo
     {
         if (metrics.Loss is not { } loss) return;
         _lines.Write(("step", metrics.Step), ("epoch", metrics.Epoch), ("loss", loss), ("meanLoss", metrics.IntervalLoss), ("learningRate", metrics.LearningRate),
-            ("gradientNorm", metrics.GradientNorm), ("samplesPerSecond", metrics.SamplesPerSecond), ("seconds", metrics.Elapsed.TotalSeconds));
+            ("gradientNorm", metrics.GradientNorm), ("samplesPerSecond", metrics.SamplesPerSecond), ("seconds", metrics.Elapsed.TotalSeconds),
+            ("lossScale", metrics.LossScale), ("skippedSteps", metrics.LossScale is null ? null : metrics.SkippedStepCount));
         _events.WriteScalars(metrics.Step, ("train/loss", loss), ("train/learning_rate", metrics.LearningRate), ("train/samples_per_second", (float)metrics.SamplesPerSecond));
+        if (metrics.LossScale is { } scale) _events.WriteScalar("train/loss_scale", metrics.Step, scale);
         if (metrics.GradientNorm is { } norm) _events.WriteScalar("train/gradient_norm", metrics.Step, norm);
     }
 

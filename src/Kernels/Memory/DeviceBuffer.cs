@@ -72,6 +72,9 @@ public sealed class DeviceBuffer
         }
     }
 
+    /// <summary>Tensors over this memory now: with 1, whoever has that tensor has the memory alone.</summary>
+    public int ReferenceCount => Volatile.Read(ref _referenceCount);
+
     internal void AddReference() => Interlocked.Increment(ref _referenceCount);
 
     internal void ReleaseReference()

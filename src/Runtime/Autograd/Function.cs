@@ -38,7 +38,7 @@ public abstract class Function
     {
     }
 
-    /// <summary>Keeps a variable's value until the backward pass of this function is done.</summary>
+    /// <summary>Keeps a variable's value until the backward pass of this function is done; rounded to the tape's <see cref="GradientTape.Precision"/>.</summary>
     protected Variable Save(Variable variable)
     {
         ArgumentNullException.ThrowIfNull(variable);
@@ -47,10 +47,17 @@ public abstract class Function
         return variable;
     }
 
-    /// <summary>As <see cref="Save"/> for a variable that only this function will read: the forward pass lets go of it.</summary>
+    /// <summary>As <see cref="Save"/> in any precision without rounding: probabilities, statistics, what is compared with other values.</summary>
+    protected Variable SaveExactly(Variable variable)
+    {
+        Save(variable).KeepExact();
+        return variable;
+    }
+
+    /// <summary>As <see cref="SaveExactly"/> for a variable that only this function will read: the forward pass lets go of it.</summary>
     protected Variable SaveAlone(Variable variable)
     {
-        Save(variable).Release();
+        SaveExactly(variable).Release();
         return variable;
     }
 
@@ -145,6 +152,12 @@ public abstract class Function
         // Nothing later on the tape reads the output now.
         Output.Release();
         return _isReached = _outputGradient is not null || this is LossFunction { RootScale: not null };
+    }
+
+    /// <summary>Between the two parts of the backward pass: what was restored for the first is let go of until the second asks again.</summary>
+    internal void StoreAway()
+    {
+        foreach (Variable variable in _saved) variable.StoreAway();
     }
 
     /// <summary>Gives the saved memory up.</summary>

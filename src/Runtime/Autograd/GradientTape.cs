@@ -16,9 +16,12 @@ public sealed class GradientTape : IDisposable
     /// <param name="stream">Where all work of the pass is enqueued.</param>
     /// <param name="mode">Whether functions are recorded and how modules behave.</param>
     /// <param name="context">Names the random numbers of the pass.</param>
-    public GradientTape(ExecutionStream stream, TapeMode mode = TapeMode.Training, StepContext context = default)
+    /// <param name="precision">What is kept for the backward pass is kept in: half of the memory in 16 bits.</param>
+    public GradientTape(ExecutionStream stream, TapeMode mode = TapeMode.Training, StepContext context = default, Precision precision = Precision.Float32)
     {
         ArgumentNullException.ThrowIfNull(stream);
+        Precision = precision;
+        StorageType = precision.StorageType();
         Stream = stream;
         Mode = mode;
         Context = context;
@@ -39,6 +42,15 @@ public sealed class GradientTape : IDisposable
 
     /// <summary>Seed, step and first sample of the pass.</summary>
     public StepContext Context { get; }
+
+    /// <summary>What activations that wait for the backward pass are stored in. Functions compute and accumulate in f32.</summary>
+    public Precision Precision { get; }
+
+    /// <summary>As a dtype.</summary>
+    internal DType StorageType { get; }
+
+    /// <summary>Whether the backward pass is still to come: what is kept for it may be stored away.</summary>
+    internal bool IsForward => _progress == Progress.Forward;
 
     /// <summary>True if modules are to behave as in training.</summary>
     public bool IsTraining => Mode == TapeMode.Training;
@@ -199,7 +211,11 @@ public sealed class GradientTape : IDisposable
     private void WalkInputs()
     {
         _progress = Progress.InputsDone;
-        for (int i = _functions.Count - 1; i >= 0; i--) RunInputs(_functions[i]);
+        for (int i = _functions.Count - 1; i >= 0; i--)
+        {
+            RunInputs(_functions[i]);
+            _functions[i].StoreAway();
+        }
     }
 
     private static void RunInputs(Function function)

@@ -1,10 +1,12 @@
+using System.Runtime.InteropServices;
 using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
 
 /// <summary>
 /// A tensor on a <see cref="GradientTape"/>, which owns it. Its memory goes back to the pool as soon as the forward pass has let go of it
-/// (<see cref="Release"/>) and no recorded function needs it for the backward pass; at the latest when the tape is disposed.
+/// (<see cref="Release"/>) and no recorded function needs it for the backward pass; at the latest when the tape is disposed. On a tape of 16-bit
+/// <see cref="GradientTape.Precision"/>, a value that the forward pass has let go of is stored rounded, and restored to f32 when the backward pass reads it.
 /// </summary>
 public sealed class Variable
 {
@@ -12,6 +14,11 @@ public sealed class Variable
     private Tensor? _value;
     private int _saved;
     private Hold _hold = Hold.Forward;
+
+    // The value in 16 bits, where nothing but the backward pass will read it: the value itself is gone then, or restored from it.
+    private Tensor? _stored;
+    private bool _isExact;
+    private List<Variable>? _aliases;
 
     // Gradients arrive one by one: _arrived was written last and is not yet added to _gradient. A shared gradient's memory is read by
     // others too and must not be written.
@@ -49,7 +56,7 @@ public sealed class Variable
 
     /// <summary>The value. Owned by the tape: do not dispose it.</summary>
     /// <exception cref="ObjectDisposedException">It was released, by its container module, by the backward pass or with the tape.</exception>
-    public Tensor Value => _value ?? throw new ObjectDisposedException($"Variable {Shape}",
+    public Tensor Value => _value ?? Restore() ?? throw new ObjectDisposedException($"Variable {Shape}",
         $"the value {Shape} was released; call Keep() on the variable to read it after a container's forward pass or after Backward");
 
     /// <summary>The gradient of an input of the tape that was made with <c>requiresGradient</c>, after the backward pass; else null. Owned by the tape.</summary>
@@ -65,7 +72,7 @@ public sealed class Variable
     /// <summary>Keeps the value until the tape is disposed.</summary>
     public Variable Keep()
     {
-        ObjectDisposedException.ThrowIf(_value is null, this);
+        ObjectDisposedException.ThrowIf(_value is null && Restore() is null, this);
         _hold = Hold.Kept;
         return this;
     }
@@ -125,6 +132,26 @@ public sealed class Variable
     {
         _saved--;
         FreeIfUnused();
+        StoreAway();
+    }
+
+    /// <summary>The value is never rounded.</summary>
+    internal void KeepExact() => _isExact = true;
+
+    /// <summary>Tells that this is a view of another variable: the two are stored away together.</summary>
+    internal void Views(Variable other)
+    {
+        if (Tape.StorageType == DType.F32) return;
+        _aliases = other._aliases ??= [other];
+        _aliases.Add(this);
+    }
+
+    /// <summary>Gives a restored value up as long as it is stored.</summary>
+    internal void StoreAway()
+    {
+        if (_stored is null || _hold == Hold.Kept) return;
+        _value?.Dispose();
+        _value = null;
     }
 
     /// <summary>Takes the value out, for a function that saved a tensor only to hand it on.</summary>
@@ -132,22 +159,73 @@ public sealed class Variable
     {
         Tensor value = Value;
         _value = null;
+        _stored?.Dispose();
+        _stored = null;
         return value;
     }
 
     internal void Free()
     {
         _value?.Dispose();
+        _stored?.Dispose();
         _gradient?.Dispose();
         _arrived?.Dispose();
-        _value = _gradient = _arrived = null;
+        _value = _stored = _gradient = _arrived = null;
     }
 
     private void FreeIfUnused()
     {
-        if (_saved > 0 || _hold != Hold.None) return;
+        if (_hold != Hold.None) return;
+        if (_saved > 0)
+        {
+            if (Tape is { IsForward: true } && Tape.StorageType != DType.F32) TryStore();
+            return;
+        }
         _value?.Dispose();
+        _stored?.Dispose();
+        _value = _stored = null;
+    }
+
+    // Only where the memory comes free: the tape alone has it, and of all that view it none is read as it is any more.
+    private void TryStore()
+    {
+        if (_stored is not null)
+        {
+            StoreAway();
+            return;
+        }
+        if (_value is not { DType: DType.F32 } value) return;
+        Span<Variable> views = CollectionsMarshal.AsSpan(_aliases);
+        int holders = views.IsEmpty ? 1 : 0;
+        bool isExact = _isExact;
+        foreach (Variable view in views)
+        {
+            if (view._value is null) continue;
+            if (view._hold != Hold.None) return;
+            holders++;
+            isExact |= view._isExact;
+        }
+        if (isExact || value.Buffer.ReferenceCount != holders) return;
+        using Tensor rounded = Tensor.Allocate(Tape.Stream, Shape, Tape.StorageType);
+        Cast.Convert(Tape.Stream, rounded, value);
+        if (views.IsEmpty) StoreAs(rounded);
+        foreach (Variable view in views)
+            if (view._value is not null) view.StoreAs(rounded);
+    }
+
+    private void StoreAs(Tensor rounded)
+    {
+        _stored = rounded.Reshape(Shape);
+        _value!.Dispose();
         _value = null;
+    }
+
+    private Tensor? Restore()
+    {
+        if (_stored is null) return null;
+        _value = Tensor.Allocate(Tape.Stream, Shape);
+        Cast.Convert(Tape.Stream, _value, _stored);
+        return _value;
     }
 
     private void Settle()

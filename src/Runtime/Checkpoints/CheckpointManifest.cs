@@ -14,7 +14,8 @@ namespace DistTrain.Runtime;
 /// <param name="SampleCount">Samples seen by the run, over all its resumptions.</param>
 /// <param name="ValidationLoss">Of the epoch that ended with this step; null where none did.</param>
 /// <param name="Asynchronous">Of a parameter server: which steps are in the variables; null: all before <paramref name="Step"/>.</param>
-public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed, byte[]? Data, long SampleCount, double? ValidationLoss, AsynchronousSteps? Asynchronous = null);
+/// <param name="LossScale">Null without loss scaling.</param>
+public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed, byte[]? Data, long SampleCount, double? ValidationLoss, AsynchronousSteps? Asynchronous = null, LossScaleState? LossScale = null);
 
 /// <summary>Steps that workers have done in no certain order.</summary>
 /// <param name="Floor">All steps below are done.</param>

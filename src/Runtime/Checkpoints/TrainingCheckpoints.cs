@@ -45,6 +45,7 @@ internal sealed class TrainingCheckpoints : IDisposable
         Load(stream, host, manifest, CheckpointFolder.OptimizerFile, state => _variables.Optimizer.LoadState(_variables.OptimizerStream(stream), state));
         _variables.OnLoaded(stream);
         _variables.Optimizer.StepCount = manifest.Position.OptimizerStep;
+        if (manifest.Position.LossScale is { } scale) _variables.LossScaler?.Load(scale);
         _resumedStep = manifest.Position.Step;
         if (_variables.IsFirst) _options.Say?.Invoke($"going on from the checkpoint of step {manifest.Position.Step} in {_folder.Place}");
         if (_variables.IsFirst && _variables.Compression is { KeepsState: true } compression)

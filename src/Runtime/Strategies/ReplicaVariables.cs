@@ -10,6 +10,9 @@ public sealed record VariableOptions
     /// <summary>Scales the gradients of the whole batch down where their global norm is larger; null does not clip.</summary>
     public float? ClipNorm { get; init; }
 
+    /// <summary>Scales losses up and gradients down, for f16; null does not.</summary>
+    public LossScaling? LossScaling { get; init; }
+
     /// <summary>Bytes of a gradient bucket.</summary>
     public long BucketByteCount { get; init; } = BucketPlan.DefaultByteCount;
 
@@ -37,7 +40,7 @@ public sealed record VariableOptions
 
 /// <summary>
 /// A model's parameters as one replica sees them under a strategy, with their gradients and optimizer. A step: clear <see cref="Gradients"/>; for each pass <see cref="Begin"/>, forward and
-/// backward scaled by the samples' share of the whole batch, <see cref="End"/>; then <see cref="Update"/>. Belongs to the replica's thread.
+/// backward scaled by the samples' share of the whole batch times <see cref="LossScale"/>, <see cref="End"/>; then <see cref="Update"/>. Belongs to the replica's thread.
 /// </summary>
 public abstract class ReplicaVariables : IDisposable
 {
@@ -45,9 +48,11 @@ public abstract class ReplicaVariables : IDisposable
     /// <param name="optimizer">What makes new values of gradients.</param>
     /// <param name="shard">The replica's part of each batch.</param>
     /// <param name="trained">The model's parameters that get gradients; null: those that the optimizer has.</param>
-    private protected ReplicaVariables(Module model, Optimizer optimizer, BatchShard shard, IEnumerable<Parameter>? trained = null)
+    /// <param name="scaling">How losses are scaled; null: they are not.</param>
+    private protected ReplicaVariables(Module model, Optimizer optimizer, BatchShard shard, IEnumerable<Parameter>? trained = null, LossScaling? scaling = null)
     {
         ArgumentNullException.ThrowIfNull(model);
+        if (scaling is not null) LossScaler = new LossScaler(scaling);
         (Model, Optimizer, Shard) = (model, optimizer, shard);
         Gradients = new GradientStore(trained ?? optimizer.Parameters);
     }
@@ -79,6 +84,12 @@ public abstract class ReplicaVariables : IDisposable
     /// <summary>The gradients' global norm before the last clipping, a scalar on the device; null without clipping.</summary>
     public abstract Tensor? GradientNorm { get; }
 
+    /// <summary>Scales the loss; null: it stays as it is. All replicas' have the same state.</summary>
+    public LossScaler? LossScaler { get; }
+
+    /// <summary>What the losses of a step are multiplied by before their backward passes; 1 without loss scaling.</summary>
+    public float LossScale => LossScaler?.Scale ?? 1;
+
     /// <summary>Begins a backward pass.</summary>
     /// <param name="isLast">False if another backward pass of the same step follows: nothing is sent until the last.</param>
     public abstract void Begin(bool isLast = true);
@@ -88,11 +99,13 @@ public abstract class ReplicaVariables : IDisposable
     public virtual void End(GradientTape? tape) => tape?.ApplyStateUpdates();
 
     /// <summary>
-    /// Ends a step: the gradients of all replicas make the parameters' new values, which this replica sees afterwards. Blocks as the strategy's collectives do.
+    /// Ends a step: the gradients of all replicas make the parameters' new values, which this replica sees afterwards. With loss scaling, a step whose gradients overflow is left out on all
+    /// replicas: parameters and optimizer stay as they are, the scale falls. Blocks as the strategy's collectives do.
     /// </summary>
     /// <param name="stream">The replica's stream.</param>
     /// <param name="learningRate">The step's rate.</param>
     /// <exception cref="CollectiveException">A peer was lost, or the replicas do not run the same program.</exception>
+    /// <exception cref="LossScaleException">Gradients overflow at the smallest loss scale.</exception>
     public abstract void Update(ExecutionStream stream, float learningRate);
 
     /// <summary>Adds up numbers over all replicas, in place: losses, counts. Collective.</summary>
@@ -147,6 +160,15 @@ public abstract class ReplicaVariables : IDisposable
     internal static InvalidOperationException Unreached(IReadOnlyCollection<string> names) =>
         new($"the loss does not depend on {names.Count} parameter(s): {string.Join(", ", names.Take(5))}{(names.Count > 5 ? ", ..." : "")}; leave them out of the optimizer or set RequiresGradient to false");
 
+    /// <summary>Takes the loss scale out of the whole batch's gradients, which this replica has, and chooses the next.</summary>
+    /// <returns>Whether the step may be taken.</returns>
+    private protected bool TryUnscale(ExecutionStream stream, GradientStore gradients)
+    {
+        if (LossScaler is null) return true;
+        int overflowed = LossScaler.Unscale(stream, gradients);
+        return LossScaler.TryAdvance(overflowed < 0 ? null : gradients.Parameters[overflowed]);
+    }
+
     /// <summary>Whether <see cref="CheckReached"/> was done.</summary>
     private protected bool IsReachChecked { get; private set; }
 
@@ -176,5 +198,9 @@ public abstract class ReplicaVariables : IDisposable
     }
 
     /// <summary>Frees what the strategy's variables own beyond gradients.</summary>
-    private protected virtual void Dispose(bool disposing) => Gradients.Dispose();
+    private protected virtual void Dispose(bool disposing)
+    {
+        Gradients.Dispose();
+        LossScaler?.Dispose();
+    }
 }

@@ -28,6 +28,7 @@ public sealed class StrategyTrainer : IDisposable
         (_strategy, _options) = (strategy, options);
         VariableOptions chosen = variables ?? new VariableOptions();
         if (chosen.ClipNorm is null) chosen = chosen with { ClipNorm = options.ClipNorm };
+        if (chosen.LossScaling is null) chosen = chosen with { LossScaling = options.UsedLossScaling };
         _replicas = strategy.Run(replica =>
         {
             Module model = createModel(replica);

@@ -40,6 +40,8 @@ public sealed class Trainer : IDisposable
             throw new ArgumentException($"{options.AccumulationSteps} accumulation steps with virtual shards, which divide a batch already: take more shards instead", nameof(options));
         if (variables.TakesSteps && options.Checkpoints is not null)
             throw new ArgumentException("a parameter server saves its variables itself: set ParameterStoreOptions.Checkpoints instead of the trainer's", nameof(options));
+        if (options.UsedLossScaling is not null && variables.LossScaler is null)
+            throw new ArgumentException($"{options.Precision} needs loss scaling, and the variables were made without: set VariableOptions.LossScaling where they are created", nameof(options));
         (_variables, _options, _configured) = (variables, options, options);
         _loss = options.Loss ?? Losses.CrossEntropy;
     }
@@ -55,6 +57,7 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Trains to the end of the options' epochs or steps. Blocks.</summary>
     /// <exception cref="NonFiniteLossException">A loss was NaN or infinite. On the CPU the parameters are still those before that step.</exception>
+    /// <exception cref="LossScaleException">Gradients overflow at the smallest loss scale; the parameters are still those before that step.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled, between two steps.</exception>
     /// <exception cref="PreemptedException">It was asked to stop, and saved itself where <see cref="TrainerOptions.Checkpoints"/> say so.</exception>
     public TrainingResult Train(ExecutionStream stream, IBatchSource batches, IReadOnlyList<ITrainingCallback>? callbacks = null, CancellationToken cancellation = default)
@@ -71,7 +74,7 @@ public sealed class Trainer : IDisposable
         int epochCount = checked((int)((stepCount + batches.BatchCount - 1) / batches.BatchCount));
         BatchShard part = _variables.TakesSteps ? BatchShard.Whole : _variables.Shard;
         using StepFeed feed = _feed = new StepFeed((step, position) => batches.Open(stream, epochCount, step, position, part, cancellation), _options.FirstStep, _options.DataPosition);
-        TrainingPosition Position(long step) => new(step, _variables.Optimizer.StepCount, _options.Seed, feed.Save().ToBytes().ToArray(), (resumed?.SampleCount ?? 0) + log.SampleCount, log.ValidationLoss);
+        TrainingPosition Position(long step) => new(step, _variables.Optimizer.StepCount, _options.Seed, feed.Save().ToBytes().ToArray(), (resumed?.SampleCount ?? 0) + log.SampleCount, log.ValidationLoss, LossScale: _variables.LossScaler?.Save());
         try
         {
             long step = _options.FirstStep - 1;
@@ -136,7 +139,7 @@ public sealed class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(optimizer);
         ArgumentNullException.ThrowIfNull(options);
         ReplicaVariables.CheckFree(model);
-        return new LocalVariables(model, optimizer, options.ClipNorm);
+        return new LocalVariables(model, optimizer, options.ClipNorm, options.UsedLossScaling);
     }
 
     private void Step(ExecutionStream stream, in Batch batch, long step, TrainingLog log)
@@ -194,9 +197,9 @@ public sealed class Trainer : IDisposable
         bool isWhole = count == batch.Count;
         using Tensor inputs = isWhole ? batch.Inputs.Share() : batch.Inputs.Slice(first, count);
         using Tensor labels = isWhole ? batch.Labels.Share() : batch.Labels.Slice(first, count);
-        using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample + first));
+        using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample + first), _options.Precision);
         Variable loss = _loss(_variables.Model.Forward(tape.Input(inputs)), labels);
-        tape.Backward(loss, Gradients, (float)count / batch.GlobalCount);
+        tape.Backward(loss, Gradients, (float)count / batch.GlobalCount * _variables.LossScale);
         if (_isFirstStep) CheckAllReached();
         // The host's memory is at hand at no cost: a bad step is found before it does harm.
         if (count > 0 && stream.Device is CpuDevice && !float.IsFinite(loss.Value.AsSpan<float>()[0])) Fail(stream, step, learningRate, loss.Value.AsSpan<float>()[0]);

@@ -30,6 +30,15 @@ public sealed record TrainerOptions
     /// <summary>Backward passes that a replica's part of a batch is divided into, one after another: less memory, the same step up to rounding. State (running statistics) is updated by each.</summary>
     public int AccumulationSteps { get; init; } = 1;
 
+    /// <summary>What steps compute with besides f32.</summary>
+    public Precision Precision { get; init; }
+
+    /// <summary>How losses are scaled; null: by the usual rules with <see cref="Precision.Float16"/>, else not at all.</summary>
+    public LossScaling? LossScaling { get; init; }
+
+    /// <summary>The rules in use; null: none.</summary>
+    internal LossScaling? UsedLossScaling => LossScaling ?? (Precision == Precision.Float16 ? new LossScaling() : null);
+
     /// <summary>Scales the gradients down where their global norm is larger; null does not clip.</summary>
     public float? ClipNorm { get; init; }
 

@@ -88,7 +88,8 @@ internal sealed class TrainingLog : IDisposable
             if (Read(out float meanLoss) is { } bad) return bad;
             (last, mean, gradientNorm) = (_lastLoss, meanLoss, ReadNorm(norm));
         }
-        StepMetrics metrics = new(_step, Epoch, (int)(_step % _batchCount), _batchCount, sampleCount, learningRate, last, mean, gradientNorm, _rate, Stopwatch.GetElapsedTime(_began));
+        StepMetrics metrics = new(_step, Epoch, (int)(_step % _batchCount), _batchCount, sampleCount, learningRate, last, mean, gradientNorm, _rate, Stopwatch.GetElapsedTime(_began), _variables.LossScaler?.Scale,
+            _variables.LossScaler?.SkippedStepCount ?? 0);
         foreach (ITrainingCallback callback in _callbacks) callback.OnStepEnd(metrics);
         if (endsEpoch) EndEpoch();
         return null;
@@ -160,7 +161,7 @@ internal sealed class TrainingLog : IDisposable
     private float? ReadNorm(Tensor? norm)
     {
         if (norm is null) return null;
-        norm.CopyTo<float>(_stream, _norm);
+        norm.CopyTo<float>(_variables.OptimizerStream(_stream), _norm);
         return _norm[0];
     }
 }

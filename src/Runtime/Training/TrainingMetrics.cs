@@ -12,9 +12,11 @@ namespace DistTrain.Runtime;
 /// <param name="GradientNorm">The global norm before clipping; null as <paramref name="Loss"/>, or without clipping.</param>
 /// <param name="SamplesPerSecond">Since the last reading, or since the start.</param>
 /// <param name="Elapsed">Since training began or resumed.</param>
+/// <param name="LossScale">The next step's; null without loss scaling.</param>
+/// <param name="SkippedStepCount">Steps so far that were left out because gradients overflowed, the run's earlier parts included.</param>
 public readonly record struct StepMetrics(
     long Step, int Epoch, int BatchInEpoch, int BatchCount, int SampleCount, float LearningRate,
-    float? Loss, float? IntervalLoss, float? GradientNorm, double SamplesPerSecond, TimeSpan Elapsed);
+    float? Loss, float? IntervalLoss, float? GradientNorm, double SamplesPerSecond, TimeSpan Elapsed, float? LossScale = null, long SkippedStepCount = 0);
 
 /// <summary>What an epoch tells.</summary>
 /// <param name="Epoch">From 0.</param>

@@ -16,8 +16,8 @@ public sealed class ReductionFunction : Function
         _dimensions = dimensions.ToArray();
         _input = input;
         if (kind != Kind.Max) return;
-        Save(input);
-        _output = Save(output);
+        SaveExactly(input);
+        _output = SaveExactly(output);
     }
 
     private enum Kind

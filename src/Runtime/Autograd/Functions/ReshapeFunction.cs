@@ -15,6 +15,7 @@ public sealed class ReshapeFunction : Function
         ArgumentNullException.ThrowIfNull(input);
         GradientTape tape = input.Tape;
         Variable output = tape.Adopt(input.Value.Reshape(shape));
+        output.Views(input);
         return tape.Records(input) ? tape.Record(output, new ReshapeFunction(input)) : output;
     }
 

@@ -14,7 +14,7 @@ public sealed class SoftmaxFunction : Function
     {
         (_temperature, _isLog) = (temperature, isLog);
         _input = input;
-        _output = Save(output);
+        _output = SaveExactly(output);
     }
 
     /// <summary>Probabilities.</summary>

@@ -18,7 +18,8 @@ public sealed class UnaryFunction : Function
         _saved = kind switch
         {
             Kind.Exp or Kind.Sqrt => Save(output),
-            Kind.Log or Kind.Clamp => Save(input),
+            Kind.Log => Save(input),
+            Kind.Clamp => SaveExactly(input),
             _ => null,
         };
     }

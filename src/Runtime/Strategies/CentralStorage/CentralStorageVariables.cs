@@ -29,7 +29,7 @@ internal sealed class CentralStorageVariables : ReplicaVariables
     }
 
     private CentralStorageVariables(Replica replica, ExecutionStream storage, Module model, Parameter[] stored, Optimizer optimizer, VariableOptions options)
-        : base(model, optimizer, replica.Shard, Working(model, stored, optimizer))
+        : base(model, optimizer, replica.Shard, Working(model, stored, optimizer), options.LossScaling)
     {
         (_communicator, _storage, _stored, _checksReplicas) = (replica.Communicator, storage, stored, options.ChecksReplicas);
         _isApart = replica.IsFirst && storage.Device != replica.Device;
@@ -50,6 +50,8 @@ internal sealed class CentralStorageVariables : ReplicaVariables
         IReadOnlyList<Parameter> missing = _buckets.Finish();
         if (!IsReachChecked) CheckReached(stream, missing);
         foreach (Tensor state in _batchNorm.OwnState) _communicator.AllReduce(stream, state, ReduceOp.Average);
+        if (IsFirst && _isApart) MoveGradients(stream);
+        if (!TryUnscaleTogether(stream)) return;
         if (IsFirst) Step(stream, learningRate);
         else Optimizer.StepCount++;
         foreach (Parameter parameter in Model.Parameters())
@@ -97,9 +99,17 @@ internal sealed class CentralStorageVariables : ReplicaVariables
     private static IEnumerable<Parameter> Working(Module model, Parameter[] stored, Optimizer optimizer) =>
         model.Parameters().Where((_, place) => optimizer.Parameters.Contains(stored[place]));
 
+    // Only the first replica has the sums: it tells the others what it found.
+    private bool TryUnscaleTogether(ExecutionStream stream)
+    {
+        if (LossScaler is null) return true;
+        double[] overflowed = [IsFirst ? 1 + LossScaler.Unscale(_isApart ? _storage : stream, _storedGradients) : 0];
+        Sum(stream, overflowed);
+        return LossScaler.TryAdvance(overflowed[0] == 0 ? null : Gradients.Parameters[(int)overflowed[0] - 1]);
+    }
+
     private void Step(ExecutionStream stream, float learningRate)
     {
-        if (_isApart) MoveGradients(stream);
         _clipping?.Clip(_storage);
         Optimizer.Step(_isApart ? _storage : stream, _storedGradients, learningRate);
         if (!_isApart) return;

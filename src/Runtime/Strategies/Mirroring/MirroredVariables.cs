@@ -15,7 +15,7 @@ internal sealed class MirroredVariables : ReplicaVariables
     private readonly bool _checksReplicas;
 
     internal MirroredVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
-        : base(model, Covered(optimizer(model.Parameters()), model.Parameters()), replica.Shard)
+        : base(model, Covered(optimizer(model.Parameters()), model.Parameters()), replica.Shard, scaling: options.LossScaling)
     {
         (_communicator, _checksReplicas) = (replica.Communicator, options.ChecksReplicas);
         ReplicaAgreement.Mirror(replica.Stream, _communicator, model);
@@ -39,6 +39,7 @@ internal sealed class MirroredVariables : ReplicaVariables
         if (!IsReachChecked) CheckReached(stream, missing);
         // What each replica's own samples made of running statistics: all go on with their mean.
         foreach (Tensor state in _batchNorm.OwnState) _communicator.AllReduce(stream, state, ReduceOp.Average);
+        if (!TryUnscale(stream, Gradients)) return;
         _clipping?.Clip(stream);
         Optimizer.Step(stream, Gradients, learningRate);
         if (_checksReplicas) ReplicaAgreement.CheckSameValues(stream, _communicator, Model, $"after optimizer step {Optimizer.StepCount}");

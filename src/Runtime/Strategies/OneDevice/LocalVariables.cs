@@ -9,8 +9,8 @@ internal sealed class LocalVariables : ReplicaVariables
     private readonly GradientClipping? _clipping;
     private readonly bool _ownsOptimizer;
 
-    internal LocalVariables(Module model, Optimizer optimizer, float? clipNorm, bool ownsOptimizer = false)
-        : base(model, optimizer, BatchShard.Whole)
+    internal LocalVariables(Module model, Optimizer optimizer, float? clipNorm, LossScaling? scaling = null, bool ownsOptimizer = false)
+        : base(model, optimizer, BatchShard.Whole, scaling: scaling)
     {
         _ownsOptimizer = ownsOptimizer;
         if (clipNorm is { } maxNorm) _clipping = new GradientClipping(Gradients, maxNorm);
@@ -24,6 +24,7 @@ internal sealed class LocalVariables : ReplicaVariables
 
     public override void Update(ExecutionStream stream, float learningRate)
     {
+        if (!TryUnscale(stream, Gradients)) return;
         _clipping?.Clip(stream);
         Optimizer.Step(stream, Gradients, learningRate);
     }

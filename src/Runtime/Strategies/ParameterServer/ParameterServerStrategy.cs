@@ -71,6 +71,7 @@ public sealed class ParameterServerStrategy : Strategy
         ArgumentNullException.ThrowIfNull(optimizer);
         if (options is { VirtualShardCount: > 0 }) throw new ArgumentException("parameter-server has no virtual shards, which need replicas that work together; mirrored and multi-worker have", nameof(options));
         if (options is { Compression: { } compression }) throw new ArgumentException($"parameter-server sends gradients as they are, not by {compression.Name}: leave gradient compression out, or take mirrored or multi-worker", nameof(options));
+        if (options is { LossScaling: not null }) throw new ArgumentException("parameter-server has no loss scale that all workers share: train with Precision.BFloat16, which needs none", nameof(options));
         if (SynchronizedBatchNorm.Wanted(model, options ?? new VariableOptions()) is [var norm, ..])
             throw new ArgumentException($"'{norm.Path}' is to normalise by the batch of all replicas, but parameter-server's work on batches of their own, whenever they are ready: take mirrored or multi-worker", nameof(options));
         return Own(replica, model, () => new ParameterServerVariables(replica, model, optimizer, Servers(optimizer), Replicas.Count > 1 ? $"{_worker}-{replica.Index}" : _worker, options?.ClipNorm));

@@ -24,7 +24,7 @@ internal sealed class VirtualShardVariables : ReplicaVariables
     private int _pass;
 
     internal VirtualShardVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
-        : base(model, Covered(optimizer(model.Parameters()), model.Parameters()), Part(replica, options.VirtualShardCount))
+        : base(model, Covered(optimizer(model.Parameters()), model.Parameters()), Part(replica, options.VirtualShardCount), scaling: options.LossScaling)
     {
         (_communicator, _stream, _checksReplicas) = (replica.Communicator, replica.Stream, options.ChecksReplicas);
         if (!_communicator.IsFixedOrder) throw new ArgumentException($"virtual shards need reductions in a fixed order, which {_communicator.Transport} does not give by itself: make the communicator with Determinism.FixedOrder");
@@ -95,6 +95,7 @@ internal sealed class VirtualShardVariables : ReplicaVariables
             _communicator.AllReduce(stream, _stateSums[i]);
             Elementwise.Scale(stream, _state[i], _stateSums[i], 1f / Shard.VirtualCount);
         }
+        if (!TryUnscale(stream, _sums)) return;
         _clipping?.Clip(stream);
         Optimizer.Step(stream, _sums, learningRate);
         if (_checksReplicas) ReplicaAgreement.CheckSameValues(stream, _communicator, Model, $"after optimizer step {Optimizer.StepCount}");
