@@ -22,6 +22,7 @@ public sealed class UsageTests
     [InlineData("--strategy parameter-server has no virtual shards", "train", "--strategy", "parameter-server", "--virtual-shards", "2")]
     [InlineData("--precision bf61: expected f32, bf16, f16. Did you mean 'bf16'?", "train", "--precision", "bf61")]
     [InlineData("--strategy parameter-server has no loss scale that all workers share", "train", "--strategy", "parameter-server", "--precision", "f16")]
+    [InlineData("--gradient-compression topk:0.1 keeps gradients from step to step", "train", "--gradient-compression", "topk:0.1", "--precision", "f16")]
     [InlineData("Did you mean 'parameter-server'?", "train", "--strategy", "parameter-servers")]
     [InlineData("--strategy tpu: TPUs are programmed through XLA and its PJRT plug-ins, which have no kernels of ours to run; use --strategy mirrored", "train", "--strategy", "tpu")]
     [InlineData("--check-replicas compares replicas that are equal after every step, which those of --strategy parameter-server are not", "train", "--strategy", "parameter-server", "--check-replicas")]

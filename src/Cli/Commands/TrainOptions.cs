@@ -175,7 +175,10 @@ internal sealed class TrainSymbols
     {
         try
         {
-            if (Runtime.GradientCompression.Parse(options.GradientCompression) is not null && options.VirtualShards > 0)
+            Runtime.GradientCompression? compression = Runtime.GradientCompression.Parse(options.GradientCompression);
+            if (compression is { KeepsState: true } && options.Precision == "f16")
+                throw new UsageException($"--gradient-compression {compression.Name} keeps gradients from step to step, where --precision f16 scales each step's differently: use --gradient-compression bf16, or --precision bf16");
+            if (compression is not null && options.VirtualShards > 0)
                 throw new UsageException("--gradient-compression and --virtual-shards exclude each other: what compression loses depends on the number of devices");
         }
         catch (FormatException failure)

@@ -13,6 +13,10 @@ public sealed record VariableOptions
     /// <summary>Scales losses up and gradients down, for f16; null does not.</summary>
     public LossScaling? LossScaling { get; init; }
 
+    /// <summary>The same, where it can work.</summary>
+    internal LossScaling? UsableLossScaling => LossScaling is null || Compression is not { KeepsState: true } compression ? LossScaling
+        : throw new ArgumentException($"loss scaling with {compression.Name}, which keeps gradients from step to step: those of a step that overflows would stay, and scales change; use bf16 compression, or train with Precision.BFloat16");
+
     /// <summary>Bytes of a gradient bucket.</summary>
     public long BucketByteCount { get; init; } = BucketPlan.DefaultByteCount;
 

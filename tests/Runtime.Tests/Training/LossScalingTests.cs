@@ -122,6 +122,28 @@ public sealed class LossScalingTests : IDisposable
     }
 
     [Theory]
+    [InlineData("mirrored")]
+    [InlineData("central-storage")]
+    public void Compression_that_keeps_gradients_is_refused(string name)
+    {
+        using Strategy strategy = Open(name, 2);
+        VariableOptions options = new() { LossScaling = new LossScaling(), Compression = GradientCompression.TopK(0.1) };
+        Assert.Contains("keeps gradients from step to step", Assert.Throws<ArgumentException>(() => strategy.Run(replica =>
+        {
+            using Mlp model = Model(replica);
+            strategy.CreateVariables(replica, model, p => new Sgd(p), options).Dispose();
+        })).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_parameter_server_is_refused()
+    {
+        using ParameterServerStrategy strategy = new([Device()], ownsDevices: true);
+        using Mlp model = Model(strategy.Replicas[0]);
+        Assert.Contains("no loss scale that all workers share", Assert.Throws<ArgumentException>(() => strategy.CreateVariables(strategy.Replicas[0], model, p => new Sgd(p), new VariableOptions { LossScaling = new LossScaling() })).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData(0, 2, 0.5f, 1, 10)]
     [InlineData(1, 0.5f, 0.5f, 1, 10)]
     [InlineData(1, 2, 1, 1, 10)]

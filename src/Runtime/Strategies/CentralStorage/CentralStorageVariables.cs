@@ -29,7 +29,7 @@ internal sealed class CentralStorageVariables : ReplicaVariables
     }
 
     private CentralStorageVariables(Replica replica, ExecutionStream storage, Module model, Parameter[] stored, Optimizer optimizer, VariableOptions options)
-        : base(model, optimizer, replica.Shard, Working(model, stored, optimizer), options.LossScaling)
+        : base(model, optimizer, replica.Shard, Working(model, stored, optimizer), options.UsableLossScaling)
     {
         (_communicator, _storage, _stored, _checksReplicas) = (replica.Communicator, storage, stored, options.ChecksReplicas);
         _isApart = replica.IsFirst && storage.Device != replica.Device;

@@ -15,7 +15,7 @@ internal sealed class MirroredVariables : ReplicaVariables
     private readonly bool _checksReplicas;
 
     internal MirroredVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions options)
-        : base(model, Covered(optimizer(model.Parameters()), model.Parameters()), replica.Shard, scaling: options.LossScaling)
+        : base(model, Covered(optimizer(model.Parameters()), model.Parameters()), replica.Shard, scaling: options.UsableLossScaling)
     {
         (_communicator, _checksReplicas) = (replica.Communicator, options.ChecksReplicas);
         ReplicaAgreement.Mirror(replica.Stream, _communicator, model);
