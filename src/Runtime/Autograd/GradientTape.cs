@@ -10,7 +10,7 @@ public sealed class GradientTape : IDisposable
 {
     private readonly List<Variable> _variables = new(32);
     private readonly List<Function> _functions = new(16);
-    private readonly List<IStateUpdate> _stateUpdates = [];
+    private List<IStateUpdate>? _stateUpdates;
     private Progress _progress;
 
     /// <param name="stream">Where all work of the pass is enqueued.</param>
@@ -21,7 +21,8 @@ public sealed class GradientTape : IDisposable
     {
         ArgumentNullException.ThrowIfNull(stream);
         Precision = precision;
-        StorageType = precision.StorageType();
+        // Refuses unknown ones.
+        _ = precision.StorageType();
         Stream = stream;
         Mode = mode;
         Context = context;
@@ -46,8 +47,8 @@ public sealed class GradientTape : IDisposable
     /// <summary>What activations that wait for the backward pass are stored in. Functions compute and accumulate in f32.</summary>
     public Precision Precision { get; }
 
-    /// <summary>As a dtype.</summary>
-    internal DType StorageType { get; }
+    /// <summary>Whether that is less than f32.</summary>
+    internal bool StoresRounded => Precision != Precision.Float32;
 
     /// <summary>Whether the backward pass is still to come: what is kept for it may be stored away.</summary>
     internal bool IsForward => _progress == Progress.Forward;
@@ -91,7 +92,7 @@ public sealed class GradientTape : IDisposable
     }
 
     /// <summary>For functions: puts off a change of module state, such as running statistics, to <see cref="ApplyStateUpdates"/>.</summary>
-    public void Defer(IStateUpdate update) => _stateUpdates.Add(update);
+    public void Defer(IStateUpdate update) => (_stateUpdates ??= []).Add(update);
 
     /// <summary>
     /// The whole backward pass from a scalar loss: gradients of parameters are written or added to <paramref name="gradients"/>, saved
@@ -144,6 +145,7 @@ public sealed class GradientTape : IDisposable
     /// <summary>Applies the deferred changes of module state, once, in the order of the forward pass. Call it at the end of a step.</summary>
     public void ApplyStateUpdates()
     {
+        if (_stateUpdates is null) return;
         foreach (IStateUpdate update in _stateUpdates) update.Apply(Stream);
         _stateUpdates.Clear();
     }
@@ -155,7 +157,7 @@ public sealed class GradientTape : IDisposable
         foreach (Variable variable in _variables) variable.Free();
         _functions.Clear();
         _variables.Clear();
-        _stateUpdates.Clear();
+        _stateUpdates?.Clear();
         _progress = Progress.Done;
     }
 

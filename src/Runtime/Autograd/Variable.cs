@@ -12,13 +12,11 @@ public sealed class Variable
 {
     private readonly bool _isInput;
     private Tensor? _value;
-    private int _saved;
+    private ushort _saved;
     private Hold _hold = Hold.Forward;
 
-    // The value in 16 bits, where nothing but the backward pass will read it: the value itself is gone then, or restored from it.
-    private Tensor? _stored;
-    private bool _isExact;
-    private List<Variable>? _aliases;
+    // On a tape of 16-bit precision. Where it has the value rounded, the value itself is gone, or restored from it.
+    private StoredValue? _stored;
 
     // Gradients arrive one by one: _arrived was written last and is not yet added to _gradient. A shared gradient's memory is read by
     // others too and must not be written.
@@ -35,7 +33,7 @@ public sealed class Variable
         _isInput = requiresGradient;
     }
 
-    private enum Hold
+    private enum Hold : byte
     {
         None,
         Forward,
@@ -136,20 +134,23 @@ public sealed class Variable
     }
 
     /// <summary>The value is never rounded.</summary>
-    internal void KeepExact() => _isExact = true;
+    internal void KeepExact()
+    {
+        if (Tape.StoresRounded) Stored.IsExact = true;
+    }
 
     /// <summary>Tells that this is a view of another variable: the two are stored away together.</summary>
     internal void Views(Variable other)
     {
-        if (Tape.StorageType == DType.F32) return;
-        _aliases = other._aliases ??= [other];
-        _aliases.Add(this);
+        if (!Tape.StoresRounded) return;
+        Stored.Views = other.Stored.Views ??= [other];
+        Stored.Views.Add(this);
     }
 
     /// <summary>Gives a restored value up as long as it is stored.</summary>
     internal void StoreAway()
     {
-        if (_stored is null || _hold == Hold.Kept) return;
+        if (_stored?.Rounded is null || _hold == Hold.Kept) return;
         _value?.Dispose();
         _value = null;
     }
@@ -160,7 +161,6 @@ public sealed class Variable
         Tensor value = Value;
         _value = null;
         _stored?.Dispose();
-        _stored = null;
         return value;
     }
 
@@ -170,63 +170,50 @@ public sealed class Variable
         _stored?.Dispose();
         _gradient?.Dispose();
         _arrived?.Dispose();
-        _value = _stored = _gradient = _arrived = null;
+        _value = _gradient = _arrived = null;
     }
+
+    private StoredValue Stored => _stored ??= new StoredValue();
 
     private void FreeIfUnused()
     {
         if (_hold != Hold.None) return;
         if (_saved > 0)
         {
-            if (Tape is { IsForward: true } && Tape.StorageType != DType.F32) TryStore();
+            if (_stored?.Rounded is not null) StoreAway();
+            else if (Tape is { StoresRounded: true, IsForward: true }) TryStore();
             return;
         }
         _value?.Dispose();
+        _value = null;
         _stored?.Dispose();
-        _value = _stored = null;
     }
 
     // Only where the memory comes free: the tape alone has it, and of all that view it none is read as it is any more.
     private void TryStore()
     {
-        if (_stored is not null)
-        {
-            StoreAway();
-            return;
-        }
         if (_value is not { DType: DType.F32 } value) return;
-        Span<Variable> views = CollectionsMarshal.AsSpan(_aliases);
-        int holders = views.IsEmpty ? 1 : 0;
-        bool isExact = _isExact;
+        Variable self = this;
+        ReadOnlySpan<Variable> views = _stored?.Views is { } all ? CollectionsMarshal.AsSpan(all) : new ReadOnlySpan<Variable>(in self);
+        int holders = 0;
         foreach (Variable view in views)
         {
             if (view._value is null) continue;
-            if (view._hold != Hold.None) return;
+            if (view._hold != Hold.None || view._stored is { IsExact: true }) return;
             holders++;
-            isExact |= view._isExact;
         }
-        if (isExact || value.Buffer.ReferenceCount != holders) return;
-        using Tensor rounded = Tensor.Allocate(Tape.Stream, Shape, Tape.StorageType);
-        Cast.Convert(Tape.Stream, rounded, value);
-        if (views.IsEmpty) StoreAs(rounded);
+        if (value.Buffer.ReferenceCount != holders) return;
+        using Tensor rounded = StoredValue.Round(Tape.Stream, value, Tape.Precision.StorageType());
         foreach (Variable view in views)
-            if (view._value is not null) view.StoreAs(rounded);
+        {
+            if (view._value is null) continue;
+            view.Stored.Keep(rounded, view.Shape);
+            view._value.Dispose();
+            view._value = null;
+        }
     }
 
-    private void StoreAs(Tensor rounded)
-    {
-        _stored = rounded.Reshape(Shape);
-        _value!.Dispose();
-        _value = null;
-    }
-
-    private Tensor? Restore()
-    {
-        if (_stored is null) return null;
-        _value = Tensor.Allocate(Tape.Stream, Shape);
-        Cast.Convert(Tape.Stream, _value, _stored);
-        return _value;
-    }
+    private Tensor? Restore() => _stored?.Rounded is null ? null : _value = _stored.Widen(Tape.Stream);
 
     private void Settle()
     {
