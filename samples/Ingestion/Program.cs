@@ -41,6 +41,25 @@ using (DatasetIterator<DeviceBatch> run = pipeline.Iterate())
 }
 Console.WriteLine($"{before} batches, broken off, {after} more");
 
+using Strategy strategy = new MirroredStrategy([DeviceCatalog.Open("cpu:0/2"), DeviceCatalog.Open("cpu:1/2")], ownsDevices: true);
+IBatchSource source = DatasetBatchSource.FromFiles(
+    ["digits-0.tfrecord", "digits-1.tfrecord", "digits-2.tfrecord", "digits-3.tfrecord"],
+    files => Dataset.FromTFRecord(files).GlobalShuffle(seed: 1),         // an epoch's samples of these files: all, or a replica's
+    (samples, rows) => samples.Batch(rows, layout, (record, row) =>
+    {
+        ParsedExample example = schema.Parse(record.Span, stackalloc FeatureSlot[schema.Count], record.Source);
+        row.Write(0, example.GetBytes(0), scale);
+        row.Write(1, (int)example.GetInt64(1));
+    }), batchSize: 64, strategy.ReplicaCount, inputs: "images", labels: "labels");
+int[] counts = strategy.Run(replica =>
+{
+    int count = 0;
+    using IBatchFeed feed = source.Open(replica.Stream, epochCount: 1, shard: replica.Shard);
+    for (int step = 0; step < source.BatchCount; step++) using (Batch own = feed.Next()) count += own.Count;
+    return count;
+});
+Console.WriteLine($"{source.BatchCount} steps of two replicas, which read {counts[0]} and {counts[1]} samples of their own files");
+
 void WriteShard(string path, int shard)
 {
     using TFRecordWriter writer = new(File.Create(path));

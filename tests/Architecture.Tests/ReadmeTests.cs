@@ -66,6 +66,8 @@ public sealed partial class ReadmeTests
             Assert.True(exitCode == 0, output);
             // Two epochs of a half of 1,497 digits are 47 batches of 32.
             Assert.Contains("10 batches, broken off, 37 more", output, StringComparison.Ordinal);
+            // Two files each, of 375 + 374 and of 374 + 374 digits; 32 of each a step.
+            Assert.Contains("24 steps of two replicas, which read 749 and 748 samples of their own files", output, StringComparison.Ordinal);
         }
         finally
         {
