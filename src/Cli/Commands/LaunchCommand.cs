@@ -26,16 +26,17 @@ internal static class LaunchCommand
     private static int Run(LaunchOptions options, bool allowsCpuNodes)
     {
         if (!OperatingSystem.IsLinux()) throw new UsageException("launch works on Linux: it watches processes by Linux' own means");
-        if (options.HasSeveralNodes && !allowsCpuNodes && MpiAdvice.IfNcclIsMissing(options) is { } advice) throw new UsageException(advice);
-        JobSecret secret = JobSecret.FromEnvironment() ?? (!options.HasSeveralNodes
+        if (options.HasSeveralNodes && !options.IsServed && !allowsCpuNodes && MpiAdvice.IfNcclIsMissing(options) is { } advice) throw new UsageException(advice);
+        JobSecret secret = JobSecret.FromEnvironment() ?? (!options.HasSeveralNodes && options.Role == LaunchRole.All
             ? JobSecret.Create()
-            : throw new UsageException($"--nnodes: all nodes must have the same job secret; give each {JobSecret.Variable} (made once, by: openssl rand -hex 32) or {JobSecret.FileVariable}"));
+            : throw new UsageException($"{(options.IsServed ? "--role" : "--nnodes")}: all {(options.IsServed ? "launchers of the job" : "nodes")} must have the same job secret; give each {JobSecret.Variable} (made once, by: openssl rand -hex 32) or {JobSecret.FileVariable}"));
         LineSink output = new(Console.OpenStandardOutput()), errors = new(Console.OpenStandardError());
         using LaunchSignals signals = new(options.Grace);
         NativeProcess.AdoptOrphans();
         using RankGuard guard = new();
         try
         {
+            if (options.IsServed) return new ServedLaunch(options, secret, signals, output, errors, guard).Run();
             GroupResult RunGroup(RankPlacement placement, Func<bool> isOver) => new RankGroup(options, signals, output, errors, guard).Run(placement, isOver);
             return options.HasSeveralNodes
                 ? NodesLaunch.Run(options, secret, signals, errors, RunGroup)

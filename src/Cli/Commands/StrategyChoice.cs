@@ -47,6 +47,7 @@ internal static class StrategyChoice
     public static Strategy Open(TrainOptions options)
     {
         ClusterEnvironment job = ClusterEnvironment.Detect();
+        if (ParameterServerRole.Detect(options) is { } role) return JoinServers(options, role, job);
         if (job.WorldSize > 1 || options.Strategy == MultiWorker) return Join(options, job);
         List<ComputeDevice> devices = [];
         try
@@ -70,8 +71,8 @@ internal static class StrategyChoice
         }
     }
 
-    // Servers save themselves, counted in updates.
-    private static ParameterStoreOptions ServerOptions(TrainOptions options) => new()
+    /// <summary>How servers deal with workers. They save themselves, counted in updates.</summary>
+    public static ParameterStoreOptions ServerOptions(TrainOptions options) => new()
     {
         StalenessBound = options.StalenessBound,
         GradientsPerUpdate = options.GradientsPerUpdate,
@@ -81,12 +82,32 @@ internal static class StrategyChoice
         },
     };
 
+    private static ParameterServerStrategy JoinServers(TrainOptions options, ParameterServerEnvironment role, ClusterEnvironment job)
+    {
+        ComputeDevice device = DeviceCatalog.Open(DeviceOf(options, job));
+        try
+        {
+            ProgressDisplay.Say($"worker {job.Rank} of {job.WorldSize}, parameter {(role.Servers.Count == 1 ? "server" : "servers")} {string.Join(", ", role.Servers.Select(server => $"{server.Host}:{server.Port}"))}");
+            return new ParameterServerStrategy(device, role.Connect(ParameterServerRole.Security()), $"worker-{job.Rank}", job.Rank, job.WorldSize, ownsDevice: true);
+        }
+        catch
+        {
+            device.Dispose();
+            throw;
+        }
+    }
+
+    private static string DeviceOf(TrainOptions options, ClusterEnvironment job)
+    {
+        string name = options.Device is "cpu" or "auto" ? OwnDevice(job) : options.Device;
+        return name.Contains(',', StringComparison.Ordinal) ? throw new UsageException($"--device {options.Device}: each of the {job.WorldSize} processes has one device") : name;
+    }
+
     private static MultiWorkerMirroredStrategy Join(TrainOptions options, ClusterEnvironment job)
     {
         if (options.Strategy is not (null or MultiWorker))
-            throw new UsageException($"--strategy {options.Strategy} is for one process, this is one of {job.WorldSize} ({job.Reason}): leave it out, or use --strategy multi-worker");
-        string name = options.Device is "cpu" or "auto" ? OwnDevice(job) : options.Device;
-        if (name.Contains(',', StringComparison.Ordinal)) throw new UsageException($"--device {options.Device}: each of the {job.WorldSize} processes has one device");
+            throw new UsageException($"--strategy {options.Strategy} is for one process, this is one of {job.WorldSize} ({job.Reason}): leave it out, use --strategy multi-worker, or give parameter servers (disttrain launch --servers 1)");
+        string name = DeviceOf(options, job);
         ProgressDisplay.Say(job.Reason);
         ComputeDevice device = DeviceCatalog.Open(name);
         try

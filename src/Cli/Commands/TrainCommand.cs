@@ -17,6 +17,7 @@ internal static class TrainCommand
 
     private static int Run(TrainOptions options, Interruption interruption, CancellationToken cancellation)
     {
+        if (ParameterServerRole.Detect(options) is { IsServer: true } role) return ParameterServerRole.Serve(options, role, interruption.PreemptOnTerminate(), cancellation);
         using Strategy strategy = StrategyChoice.Open(options);
         using TrainingRun run = new(options, strategy);
         TrainingReport? report = run.Execute(options.Checkpoint is null ? default : interruption.PreemptOnTerminate(), cancellation);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using DistTrain.Runtime;
 
 namespace DistTrain.Cli;
 
@@ -43,6 +44,13 @@ internal sealed record TrainOptions
 
     /// <summary>The rate that is usual for the optimizer, where none is given.</summary>
     public float ResolvedLearningRate => LearningRate ?? (Optimizer == "sgd" ? 0.05f : 0.001f);
+
+    public Optimizer CreateOptimizer(IReadOnlyList<Parameter> parameters) => Optimizer switch
+    {
+        "sgd" => new Sgd(parameters, Momentum, WeightDecay),
+        "adamw" => new AdamW(parameters, weightDecay: WeightDecay),
+        _ => new Adam(parameters, weightDecay: WeightDecay),
+    };
 }
 
 /// <summary>The options of <c>disttrain train</c> as the parser knows them.</summary>

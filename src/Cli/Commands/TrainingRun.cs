@@ -98,12 +98,7 @@ internal sealed class TrainingRun : IDisposable
         },
     };
 
-    private Optimizer CreateOptimizer(IReadOnlyList<Parameter> parameters) => _options.Optimizer switch
-    {
-        "sgd" => new Sgd(parameters, _options.Momentum, _options.WeightDecay),
-        "adamw" => new AdamW(parameters, weightDecay: _options.WeightDecay),
-        _ => new Adam(parameters, weightDecay: _options.WeightDecay),
-    };
+    private Optimizer CreateOptimizer(IReadOnlyList<Parameter> parameters) => _options.CreateOptimizer(parameters);
 
     private LearningRateSchedule CreateSchedule(long stepCount)
     {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using DistTrain.Runtime;
 
 namespace DistTrain.Cli;
 
@@ -20,10 +21,15 @@ internal sealed class LaunchArguments
     private readonly Option<string?> _grace = new("--grace") { Description = "seconds from SIGTERM to SIGKILL (30)" };
     private readonly Option<string> _cores = new("--cores") { Description = "share: each rank is bound to its part of the cores, if there are enough; all: none is bound", DefaultValueFactory = _ => "share" };
 
+    private readonly Option<string?> _servers = new("--servers") { Description = "parameter servers besides the ranks, which are their workers; whoever dies is started again alone (0)" };
+    private readonly Option<string?> _role = new("--role") { Description = "server: start only parameter servers here; worker: only workers (default: both)" };
+    private readonly Option<string?> _parameterServers = new("--parameter-servers") { Description = "with --role: all parameter servers, HOST:PORT,HOST:PORT" };
+    private readonly Option<string?> _serverIndex = new("--server-index") { Description = "with --role server: which of them the first one here is (0)" };
+
     /// <summary>Lets several nodes run without NCCL: for tests, and for programs that do not communicate or bring their own means.</summary>
     public Option<bool> AllowCpuNodes { get; } = new("--allow-cpu-nodes") { Hidden = true };
 
-    public IEnumerable<Option> All => [_processes, _nodes, _nodeRank, _address, _port, _restarts, _logs, _runId, _monitor, _grace, _cores, AllowCpuNodes];
+    public IEnumerable<Option> All => [_processes, _nodes, _nodeRank, _address, _port, _restarts, _logs, _runId, _monitor, _grace, _cores, _servers, _role, _parameterServers, _serverIndex, AllowCpuNodes];
 
     public LaunchOptions Read(ParseResult parsed, IReadOnlyList<string>? program)
     {
@@ -33,8 +39,9 @@ internal sealed class LaunchArguments
         Choice.Check("--cores", cores, ["share", "all"]);
         (int least, int most) = Nodes(Text(parsed, _nodes, "PET_NNODES"));
         string? address = Text(parsed, _address, "PET_MASTER_ADDR");
-        if (most > 1 && address is null) throw new UsageException("--nnodes: expected --master-addr with the host that all machines can reach");
-        return new LaunchOptions
+        bool isServed = parsed.GetValue(_servers) is not null || parsed.GetValue(_role) is not null;
+        if (most > 1 && address is null && !isServed) throw new UsageException("--nnodes: expected --master-addr with the host that all machines can reach");
+        LaunchOptions options = new()
         {
             Command = program,
             ProcessesPerNode = Number(parsed, _processes, "PET_NPROC_PER_NODE", 1, 1, MostProcesses),
@@ -50,6 +57,42 @@ internal sealed class LaunchArguments
             Grace = Seconds(parsed, _grace, null, 30, 0, 86400),
             IsBound = cores == "share",
         };
+        return isServed ? ReadServed(parsed, options) : CheckUnserved(parsed, options);
+    }
+
+    private LaunchOptions CheckUnserved(ParseResult parsed, LaunchOptions options) => parsed.GetValue(_parameterServers) is null && parsed.GetValue(_serverIndex) is null ? options
+        : throw new UsageException("--parameter-servers and --server-index belong to --role");
+
+    private LaunchOptions ReadServed(ParseResult parsed, LaunchOptions options)
+    {
+        string? role = parsed.GetValue(_role), list = parsed.GetValue(_parameterServers);
+        if (role is not null) Choice.Check("--role", role, ["server", "worker"]);
+        int listed = list is null ? 0 : CountServers(list);
+        if (role is not null && list is null) throw new UsageException($"--role {role}: expected --parameter-servers HOST:PORT,HOST:PORT, the same for all launchers of the job");
+        if (role is null && (list is not null || options.HasSeveralNodes))
+            throw new UsageException("--servers with --parameter-servers or several machines: start servers by --role server and workers by --role worker, each with all --parameter-servers");
+        if (role == "worker" && parsed.GetValue(_servers) is not null) throw new UsageException("--role worker starts no --servers");
+        if (options.HasSeveralNodes && (options.MinNodes < options.MaxNodes || options.NodeRank is null)) throw new UsageException("--role worker on several machines: expected --nnodes as one number, and --node-rank");
+        int first = Number(parsed, _serverIndex, "", 0, 0, Math.Max(0, listed - 1));
+        return options with
+        {
+            Role = role switch { "server" => LaunchRole.Server, "worker" => LaunchRole.Worker, _ => LaunchRole.All },
+            ParameterServers = list,
+            FirstServer = first,
+            ServerCount = Number(parsed, _servers, "", role == "server" ? 1 : 0, role == "worker" ? 0 : 1, role == "server" ? listed - first : MostProcesses),
+        };
+    }
+
+    private static int CountServers(string list)
+    {
+        try
+        {
+            return ParameterServerEnvironment.ParseServers(list, "--parameter-servers").Count;
+        }
+        catch (FormatException failure)
+        {
+            throw new UsageException(failure.Message);
+        }
     }
 
     private static string? Text(ParseResult parsed, Option<string?> option, string? variable) =>

@@ -35,5 +35,28 @@ internal sealed record LaunchOptions
     /// <summary>Whether each rank is bound to its share of the cores.</summary>
     public bool IsBound { get; init; } = true;
 
+    /// <summary>Parameter servers on this machine.</summary>
+    public int ServerCount { get; init; }
+
+    /// <summary>The number of the first of them among all.</summary>
+    public int FirstServer { get; init; }
+
+    /// <summary>What of a job with parameter servers is started here.</summary>
+    public LaunchRole Role { get; init; }
+
+    /// <summary>All parameter servers, <c>HOST:PORT,HOST:PORT</c>; null: those of this launcher, on ports that are free.</summary>
+    public string? ParameterServers { get; init; }
+
+    /// <summary>Whether it is a job with parameter servers.</summary>
+    public bool IsServed => ServerCount > 0 || Role != LaunchRole.All;
+
     public bool HasSeveralNodes => MaxNodes > 1;
+}
+
+/// <summary>What a launcher starts of a job with parameter servers.</summary>
+internal enum LaunchRole
+{
+    All = 0,
+    Server = 1,
+    Worker = 2,
 }

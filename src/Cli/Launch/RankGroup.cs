@@ -56,8 +56,8 @@ internal sealed class RankGroup(LaunchOptions options, LaunchSignals signals, Li
                 (RankProcess process, int standardOutput, int standardError) =
                     RankProcess.Start(rank, options.Command, placement.Environment(options, local, shares?[local], all.Length), shares?[local], guard, Ended);
                 lock (_gate) _ranks.Add(process);
-                outputs.Add(new RankStream(standardOutput, rank, tail, output, RankLog.Create(options, placement, rank, "stdout")));
-                errorOutputs.Add(new RankStream(standardError, rank, tail, errors, RankLog.Create(options, placement, rank, "stderr")));
+                outputs.Add(new RankStream(standardOutput, $"{rank}", tail, output, RankLog.Create(options, placement.Generation, $"rank-{rank}", "stdout")));
+                errorOutputs.Add(new RankStream(standardError, $"{rank}", tail, errors, RankLog.Create(options, placement.Generation, $"rank-{rank}", "stderr")));
             }
         }
         finally
@@ -166,7 +166,7 @@ internal sealed class RankGroup(LaunchOptions options, LaunchSignals signals, Li
     private void Report(RankExit failure, RankPlacement placement)
     {
         string[] lines = _tails[failure.Rank].Lines();
-        string logs = options.LogFolder is null ? "" : $"; its logs: {RankLog.PathOf(options, placement, failure.Rank, "stdout")} and stderr beside it";
+        string logs = options.LogFolder is null ? "" : $"; its logs: {RankLog.PathOf(options, placement.Generation, $"rank-{failure.Rank}", "stdout")} and stderr beside it";
         string tail = lines.Length == 0 ? "it wrote nothing" : $"its last {(lines.Length == 1 ? "line" : $"{lines.Length} lines")}:";
         errors.Say(string.Join("\n    ", [$"rank {failure.Rank} (pid {failure.ProcessId}) was the first to fail, with {failure}{logs}; {tail}", .. lines]));
     }

@@ -6,7 +6,7 @@ namespace DistTrain.Cli;
 /// One output of one rank: its bytes become lines with the rank in front, written whole, and go as they are to its log file. A line longer than a mebibyte is written in pieces of that, each a
 /// line of its own. Used by one thread.
 /// </summary>
-internal sealed class RankStream(int descriptor, int rank, OutputTail tail, LineSink sink, FileStream? log) : IDisposable
+internal sealed class RankStream(int descriptor, string rank, OutputTail tail, LineSink sink, FileStream? log) : IDisposable
 {
     private const int LongestLine = 1 << 20;
     private readonly byte[] _prefix = Encoding.ASCII.GetBytes($"[{rank}] ");

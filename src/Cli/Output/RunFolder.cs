@@ -21,8 +21,8 @@ internal sealed class RunFolder
     {
         string path = options.Output ?? Unused(System.IO.Path.Combine("runs",
             $"{options.Model}-{System.IO.Path.GetFileName(options.Data.TrimEnd('/'))}-{DateTime.Now.ToString("yyyyMMdd-HHmmss", CultureInfo.InvariantCulture)}"));
-        // A run that goes on from its checkpoint goes on in its folder too.
-        bool goesOn = options is { Checkpoint: not null, Resume: "auto" };
+        // A run that goes on from its checkpoint goes on in its folder too, and so does a worker that was started again.
+        bool goesOn = options is { Checkpoint: not null, Resume: "auto" } || ParameterServerRole.Detect(options) is { RestartCount: > 0 };
         if (!goesOn && File.Exists(System.IO.Path.Combine(path, ConfigurationFile)))
             throw new UsageException($"--output {path}: that folder holds a run already; choose another, or remove it");
         Directory.CreateDirectory(path);
