@@ -38,7 +38,7 @@ internal sealed partial class Launched : IDisposable
         while (numbers.Count < count)
         {
             string line = Output.ReadLine() ?? throw new InvalidOperationException($"the launcher ended: {_errors.Result}");
-            if (line.EndsWith(" ready", StringComparison.Ordinal)) numbers.AddRange(line.Split(' ')[1..^1].Select(word => int.Parse(word, CultureInfo.InvariantCulture)));
+            if (line.EndsWith(" ready", StringComparison.Ordinal)) numbers.AddRange(line[(line.IndexOf(']', StringComparison.Ordinal) + 2)..].Split(' ')[..^1].Select(word => int.Parse(word, CultureInfo.InvariantCulture)));
         }
         return [.. numbers];
     }
