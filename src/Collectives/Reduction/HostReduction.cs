@@ -36,15 +36,17 @@ internal static unsafe class HostReduction
             case DType.F64: Divide((double*)values, count, divisor); break;
             case DType.I32: Divide((int*)values, count, divisor); break;
             case DType.I64: Divide((long*)values, count, divisor); break;
-            default:
-                for (long i = 0; i < count; i++) ((ushort*)values)[i] = Narrow(dtype, Widen(dtype, ((ushort*)values)[i]) / divisor);
-                break;
+            default: DivideHalves(dtype, (ushort*)values, count, divisor); break;
         }
     }
 
     private static void Divide<T>(T* values, long count, int divisor) where T : unmanaged, INumber<T>
     {
-        for (long i = 0; i < count; i++) values[i] /= T.CreateTruncating(divisor);
+        T by = T.CreateTruncating(divisor);
+        Vector<T> divisors = new(by);
+        long i = 0;
+        for (; i + Vector<T>.Count <= count; i += Vector<T>.Count) Unsafe.WriteUnaligned(values + i, Load(values + i) / divisors);
+        for (; i < count; i++) values[i] /= by;
     }
 
     private static void Reduce<T>(ReduceOp op, ReadOnlySpan<nint> destinations, ReadOnlySpan<nint> sources, long count, int divisor) where T : unmanaged, INumber<T>
@@ -100,12 +102,46 @@ internal static unsafe class HostReduction
         return i;
     }
 
+    // Any number of sources, four vectors of each at a time: sums of the tree's left parts wait in memory that stays in the first cache, the newest sum in registers.
     private static long RunTree<T, TOperator>(ReadOnlySpan<nint> destinations, ReadOnlySpan<nint> sources, long count, int divisor)
         where T : unmanaged, INumber<T> where TOperator : struct, IReduceOperator<T>
     {
-        Vector<T>* parts = stackalloc Vector<T>[LargestDepth];
+        Vector<T>* parts = stackalloc Vector<T>[4 * LargestDepth];
         Vector<T> divisors = new(T.CreateTruncating(divisor));
         long i = 0;
+        for (int width = Vector<T>.Count; i + (4 * width) <= count; i += 4 * width)
+        {
+            Vector<T>* top = parts;
+            Vector<T> a = default, b = default, c = default, d = default;
+            for (int s = 0; s < sources.Length; s++)
+            {
+                T* from = (T*)sources[s] + i;
+                (a, b, c, d) = (Load(from), Load(from + width), Load(from + (2 * width)), Load(from + (3 * width)));
+                for (int carry = s; (carry & 1) != 0; carry >>= 1)
+                {
+                    top -= 4;
+                    (a, b, c, d) = (TOperator.Apply(top[0], a), TOperator.Apply(top[1], b), TOperator.Apply(top[2], c), TOperator.Apply(top[3], d));
+                }
+                if (s == sources.Length - 1) break;
+                (top[0], top[1], top[2], top[3]) = (a, b, c, d);
+                top += 4;
+            }
+            while (top > parts)
+            {
+                top -= 4;
+                (a, b, c, d) = (TOperator.Apply(top[0], a), TOperator.Apply(top[1], b), TOperator.Apply(top[2], c), TOperator.Apply(top[3], d));
+            }
+            if (divisor > 1) (a, b, c, d) = (a / divisors, b / divisors, c / divisors, d / divisors);
+            foreach (nint destination in destinations) Store((T*)destination + i, a, b, c, d);
+        }
+        return RunTreeEnd<T, TOperator>(destinations, sources, count, divisor, i);
+    }
+
+    // What is left behind the last four vectors: one at a time.
+    private static long RunTreeEnd<T, TOperator>(ReadOnlySpan<nint> destinations, ReadOnlySpan<nint> sources, long count, int divisor, long i)
+        where T : unmanaged, INumber<T> where TOperator : struct, IReduceOperator<T>
+    {
+        Vector<T>* parts = stackalloc Vector<T>[LargestDepth];
         for (; i + Vector<T>.Count <= count; i += Vector<T>.Count)
         {
             int depth = 0;
@@ -115,7 +151,7 @@ internal static unsafe class HostReduction
                 for (int carry = s; (carry & 1) != 0; carry >>= 1, depth--) parts[depth - 2] = TOperator.Apply(parts[depth - 2], parts[depth - 1]);
             }
             for (; depth > 1; depth--) parts[depth - 2] = TOperator.Apply(parts[depth - 2], parts[depth - 1]);
-            Vector<T> sum = divisor > 1 ? parts[0] / divisors : parts[0];
+            Vector<T> sum = divisor > 1 ? parts[0] / new Vector<T>(T.CreateTruncating(divisor)) : parts[0];
             foreach (nint destination in destinations) Unsafe.WriteUnaligned((T*)destination + i, sum);
         }
         return i;
@@ -137,6 +173,7 @@ internal static unsafe class HostReduction
     private static void ReduceHalves(DType dtype, ReduceOp op, ReadOnlySpan<nint> destinations, ReadOnlySpan<nint> sources, long count)
     {
         float* wide = stackalloc float[HalfBlock];
+        ushort* narrow = stackalloc ushort[HalfBlock];
         float[] blocks = System.Buffers.ArrayPool<float>.Shared.Rent(HalfBlock * sources.Length);
         Span<nint> from = stackalloc nint[sources.Length], to = [(nint)wide];
         fixed (float* first = blocks)
@@ -145,55 +182,26 @@ internal static unsafe class HostReduction
             for (long at = 0; at < count; at += HalfBlock)
             {
                 int length = (int)Math.Min(HalfBlock, count - at);
-                for (int s = 0; s < sources.Length; s++) Widen(dtype, (ushort*)sources[s] + at, (float*)from[s], length);
+                for (int s = 0; s < sources.Length; s++) HostConversion.Widen(dtype, new ReadOnlySpan<ushort>((ushort*)sources[s] + at, length), new Span<float>((float*)from[s], length));
                 Reduce<float>(op, to, from, length, sources.Length);
-                foreach (nint destination in destinations) Narrow(dtype, wide, (ushort*)destination + at, length);
+                HostConversion.Narrow(dtype, new ReadOnlySpan<float>(wide, length), new Span<ushort>(narrow, length));
+                foreach (nint destination in destinations) new ReadOnlySpan<ushort>(narrow, length).CopyTo(new Span<ushort>((ushort*)destination + at, length));
             }
         }
         System.Buffers.ArrayPool<float>.Shared.Return(blocks);
     }
 
-    private static void Widen(DType dtype, ushort* source, float* destination, int count)
+    private static void DivideHalves(DType dtype, ushort* values, long count, int divisor)
     {
-        int i = 0;
-        if (dtype == DType.BF16)
+        float* wide = stackalloc float[HalfBlock];
+        for (long at = 0; at < count; at += HalfBlock)
         {
-            for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
-            {
-                (Vector256<uint> lower, Vector256<uint> upper) = Vector256.Widen(Vector256.Load(source + i));
-                (lower << 16).AsSingle().Store(destination + i);
-                (upper << 16).AsSingle().Store(destination + i + Vector256<float>.Count);
-            }
+            int length = (int)Math.Min(HalfBlock, count - at);
+            Span<ushort> block = new(values + at, length);
+            HostConversion.Widen(dtype, block, new Span<float>(wide, length));
+            Divide(wide, length, divisor);
+            HostConversion.Narrow(dtype, new ReadOnlySpan<float>(wide, length), block);
         }
-        for (; i < count; i++) destination[i] = Widen(dtype, source[i]);
-    }
-
-    private static void Narrow(DType dtype, float* source, ushort* destination, int count)
-    {
-        int i = 0;
-        if (dtype == DType.BF16)
-        {
-            for (; i <= count - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
-                Vector256.Narrow(NarrowBrain(Vector256.Load(source + i)), NarrowBrain(Vector256.Load(source + i + Vector256<float>.Count))).Store(destination + i);
-        }
-        for (; i < count; i++) destination[i] = Narrow(dtype, source[i]);
-    }
-
-    // As the scalar form below.
-    private static Vector256<uint> NarrowBrain(Vector256<float> value)
-    {
-        Vector256<uint> bits = value.AsUInt32(), upper = bits >> 16;
-        return Vector256.ConditionalSelect(Vector256.Equals(value, value).AsUInt32(), (bits + Vector256.Create(0x7FFFu) + (upper & Vector256<uint>.One)) >> 16, upper | Vector256.Create(0x40u));
-    }
-
-    private static float Widen(DType dtype, ushort bits) => dtype == DType.F16 ? (float)BitConverter.UInt16BitsToHalf(bits) : BitConverter.UInt32BitsToSingle((uint)bits << 16);
-
-    // To the nearest, ties to even; a NaN stays one.
-    private static ushort Narrow(DType dtype, float value)
-    {
-        if (dtype == DType.F16) return BitConverter.HalfToUInt16Bits((Half)value);
-        uint bits = BitConverter.SingleToUInt32Bits(value);
-        return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
     private static Vector<T> Load<T>(T* from) where T : unmanaged => Unsafe.ReadUnaligned<Vector<T>>(from);
