@@ -5,7 +5,8 @@ namespace DistTrain.Runtime;
 
 /// <summary>
 /// Batches of a dataset in files, of which each replica reads its own (tf.data's sharding policy FILE): nothing is read twice, and a step's batch is the replicas' batches together, so it
-/// differs with their number. A replica whose files are at their end takes part in the epoch's other steps without samples; steps are weighted by the true number of samples. See
+/// differs with their number. A replica whose files are at their end takes part in the epoch's other steps without samples; steps are weighted by the true number of samples.
+/// The order of samples (of predictions, for instance) is that of steps, and in a step that of replicas. See
 /// <see cref="DatasetBatchSource.FromFiles"/> for the choice between this and dividing batches.
 /// </summary>
 public sealed class FileBatchSource : IBatchSource

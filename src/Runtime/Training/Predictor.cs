@@ -46,21 +46,21 @@ public static class Predictor
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(batches);
         Shape? sample = null;
-        long end = 0;
+        long count = 0;
         using IBatchFeed feed = batches.Open(stream, epochCount: 1, shard: shard, cancellation: cancellation);
         List<(long First, float[] Rows)> parts = [];
         for (int i = 0; i < batches.BatchCount; i++)
         {
             cancellation.ThrowIfCancellationRequested();
             using Batch batch = feed.Next();
-            end = Math.Max(end, batch.FirstSample - shard.Offset(batch.GlobalCount) + batch.GlobalCount);
+            count += batch.GlobalCount;
             if (batch.Count == 0) continue;
             using GradientTape tape = new(stream, TapeMode.Evaluation);
             Tensor output = model.Forward(tape.Input(batch.Inputs)).Value;
             sample = SampleOf(output.Shape, batch.Count);
             parts.Add((batch.FirstSample, output.ToArray<float>(stream)));
         }
-        return Join(Agree(sample, sum), end, parts, sum);
+        return Join(Agree(sample, sum), count, parts, sum);
     }
 
     private static Shape SampleOf(Shape output, int count)

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using DistTrain.Ingest;
 using DistTrain.Kernels;
+using DistTrain.TestKit;
 
 namespace DistTrain.Runtime.Tests;
 
@@ -80,6 +81,29 @@ public sealed class FileBatchSourceTests : IDisposable
         Assert.InRange(Math.Sqrt(expected.Zip(found, (e, f) => ((double)e - f) * ((double)e - f)).Sum() / expected.Sum(e => (double)e * e)), 0, 1e-5);
         Assert.Equal((3L * source.BatchCount, 93L), (result.StepCount, result.SampleCount));
         Assert.Equal(expectedResult.LastLoss, result.LastLoss, 1e-4f);
+    }
+
+    [Fact]
+    public void Uneven_files_are_evaluated_and_predicted_as_by_one_device()
+    {
+        IBatchSource source = Source(Files(9, 1, 0, 17, 4), 8, 3, ShardPolicy.File);
+        using MirroredStrategy mirrored = new([.. Enumerable.Range(0, 3).Select(_ => new CpuDevice("cpu", InstructionSet.Vector128, 1))], ownsDevices: true);
+        using OneDeviceStrategy one = new(_device);
+
+        (double, long, float[])[] found = [.. new (Strategy Strategy, IBatchSource Source)[] { (one, new Together(source, 3)), (mirrored, source) }.Select(way => way.Strategy.Run(replica =>
+        {
+            using Linear model = new(4, 3);
+            model.Initialize(replica.Stream, 5);
+            using ReplicaVariables variables = way.Strategy.CreateVariables(replica, model, p => new Sgd(p));
+            EvaluationResult result = Evaluator.Evaluate(replica.Stream, variables, way.Source);
+            Predictions predictions = Predictor.Predict(replica.Stream, variables, way.Source);
+            return (result.Accuracy, result.SampleCount, Enumerable.Range(0, predictions.Count).SelectMany(sample => predictions[sample].ToArray()).ToArray());
+        })[^1])];
+
+        Assert.Equal(31, found[0].Item2);
+        Assert.Equal(31 * 3, found[0].Item3.Length);
+        Assert.Equal((found[0].Item1, found[0].Item2), (found[1].Item1, found[1].Item2));
+        Numbers.AssertClose(found[0].Item3, found[1].Item3.AsSpan());
     }
 
     [Theory]
