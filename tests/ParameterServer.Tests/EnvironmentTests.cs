@@ -35,5 +35,33 @@ public sealed class EnvironmentTests
         Assert.Equal(message, failure.Message);
     }
 
+    [Theory]
+    [InlineData("ps", "1", true, 1)]
+    [InlineData("ps", "\"0\"", true, 0)]
+    [InlineData("worker", "0", false, 0)]
+    [InlineData("chief", "0", false, 0)]
+    public void TF_CONFIG_with_ps_tasks_gives_roles_too(string type, string index, bool isServer, int expected)
+    {
+        ParameterServerEnvironment found = Detect(("TF_CONFIG", "{\"cluster\":{\"chief\":[\"c:1\"],\"worker\":[\"w:2\"],\"ps\":[\"p:3\",\"q:4\"]},\"task\":{\"type\":\"" + type + "\",\"index\":" + index + "}}"))!;
+        Assert.Equal((isServer, expected), (found.IsServer, found.Index));
+        Assert.Equal(["p", "q"], found.Servers.Select(end => end.Host));
+    }
+
+    [Theory]
+    [InlineData("""{"cluster":{"worker":["w:2"]},"task":{"type":"worker","index":0}}""")]
+    [InlineData("""{"cluster":{"ps":[]},"task":{"type":"worker","index":0}}""")]
+    [InlineData("not json")]
+    [InlineData("[]")]
+    public void TF_CONFIG_without_ps_tasks_gives_none(string config) => Assert.Null(Detect(("TF_CONFIG", config)));
+
+    [Theory]
+    [InlineData("""{"cluster":{"ps":["p:3"]}}""", "TF_CONFIG: expected 'task' to be an object with 'type' and 'index'")]
+    [InlineData("""{"cluster":{"ps":["p:3"]},"task":{"type":"ps","index":1}}""", "TF_CONFIG: expected task.index from 0 to 0")]
+    [InlineData("""{"cluster":{"ps":["p:3"]},"task":{"type":"ps"}}""", "TF_CONFIG: expected task.index from 0 to 0")]
+    [InlineData("""{"cluster":{"ps":["p"]},"task":{"type":"ps","index":0}}""", "TF_CONFIG, cluster.ps: expected parameter servers as HOST:PORT,HOST:PORT, found 'p'")]
+    [InlineData("""{"cluster":{"ps":[7]},"task":{"type":"ps","index":0}}""", "TF_CONFIG: expected cluster.ps to be a list of HOST:PORT")]
+    public void TF_CONFIG_with_ps_tasks_that_can_t_be_read_is_an_error(string config, string message) =>
+        Assert.Equal(message, Assert.Throws<FormatException>(() => Detect(("TF_CONFIG", config))).Message);
+
     private static ParameterServerEnvironment? Detect(params (string Name, string? Value)[] variables) => ParameterServerEnvironment.Detect(name => variables.FirstOrDefault(variable => variable.Name == name).Value);
 }

@@ -98,6 +98,18 @@ public sealed class TransportSecurityTests : IDisposable
         Assert.StartsWith($"the parameter server can't listen on port {served.Host.Port} of 127.0.0.1:", failure.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_host_on_all_addresses_is_reached_by_IPv4_and_by_IPv6_where_there_is_one()
+    {
+        using ParameterStore store = new(parameters => new Sgd(parameters, 0));
+        await using ParameterServerHost host = await ParameterServerHost.StartAsync(store, new ParameterServerHostOptions { Secret = Served.Secret });
+        foreach (string address in System.Net.Sockets.Socket.OSSupportsIPv6 ? ["127.0.0.1", "::1", "localhost"] : new[] { "127.0.0.1", "localhost" })
+        {
+            using IParameterSession session = await new RemoteParameterServer(address, host.Port, Served.Options()).OpenAsync($"by {address}", Served.Layout);
+            Assert.Equal(1, session.Layout.Variables[1].Shape.ElementCount);
+        }
+    }
+
     private Task<Served> StartAsync() => Served.StartAsync(host: new ParameterServerHostOptions { Certificate = _job.Server, WorkerAuthorities = [_job.Authority], GreetingTimeout = TimeSpan.FromSeconds(2) });
 
     private static async Task WorksAsync(Served served, RemoteParameterServerOptions options)

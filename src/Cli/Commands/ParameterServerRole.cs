@@ -33,7 +33,11 @@ internal static class ParameterServerRole
     }
 
     /// <summary>How workers reach servers.</summary>
-    public static RemoteParameterServerOptions Security() => new() { Secret = Secret() };
+    public static RemoteParameterServerOptions Security()
+    {
+        RemoteParameterServerOptions options = new() { Secret = Secret() };
+        return TlsFiles.FromEnvironment() is { } tls ? options with { UsesTls = true, Certificate = tls.Certificate, ServerAuthorities = tls.Authorities } : options;
+    }
 
     /// <summary>Serves until it is told to stop, then saves.</summary>
     /// <param name="options">What workers train with: the optimizer, checkpoints, rules.</param>
@@ -45,11 +49,12 @@ internal static class ParameterServerRole
         using ParameterStore store = new(options.CreateOptimizer, StoreOptions(options, role));
         DnsEndPoint own = role.Servers[role.Index];
         bool isLocal = own.Host is "127.0.0.1" or "localhost";
-        ParameterServerHostOptions host = new() { Address = isLocal ? IPAddress.Loopback : null, Port = own.Port, Secret = Secret() };
+        using TlsFiles? tls = TlsFiles.FromEnvironment();
+        ParameterServerHostOptions host = new() { Address = isLocal ? IPAddress.Loopback : null, Port = own.Port, Secret = Secret(), Certificate = tls?.Certificate, WorkerAuthorities = tls?.Authorities };
         ParameterServerHost server = ParameterServerHost.StartAsync(store, host, cancellation).GetAwaiter().GetResult();
         try
         {
-            ProgressDisplay.Say($"parameter server {role.Index} of {role.Servers.Count} listens on {own.Host}:{server.Port}");
+            ProgressDisplay.Say($"parameter server {role.Index} of {role.Servers.Count} listens on {own.Host}:{server.Port}{(tls is null ? "" : ", TLS with certificates on both sides")}");
             using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(stop, cancellation);
             either.Token.WaitHandle.WaitOne();
         }

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
@@ -145,7 +147,7 @@ public sealed partial class ServedLaunchTests
     public void Servers_and_workers_of_several_launchers_meet_and_workers_come_late_and_leave()
     {
         using TemporaryFolder folder = new();
-        (string, string?)[] secret = [("DISTTRAIN_JOB_SECRET", Convert.ToHexString(System.Security.Cryptography.RandomNumberGenerator.GetBytes(32)))];
+        (string, string?)[] secret = [("DISTTRAIN_JOB_SECRET", Convert.ToHexString(RandomNumberGenerator.GetBytes(32)))];
         string servers = $"127.0.0.1:{FreePort()}";
         string[] Role(string role, int nodeRank) => ["launch", "--role", role, "--parameter-servers", servers, .. (string[])(role == "worker" ? ["--nnodes", "2", "--node-rank", $"{nodeRank}"] : []), "--run-id", RunId(folder), "--", "dotnet", Tool.Program, .. Training(folder, 8)];
         Process first = Tool.BeginWith(secret, Role("worker", 0));
@@ -166,6 +168,48 @@ public sealed partial class ServedLaunchTests
         Assert.True(server.WaitForExit(30_000) && server.ExitCode == 0, errors);
         Assert.Equal(8 * StepsAnEpoch, StepsDone(errors));
         AssertNothingLeft(folder);
+    }
+
+    [Fact]
+    public void With_TLS_files_in_the_environment_a_job_runs_and_a_worker_of_another_authority_does_not_get_in()
+    {
+        using TemporaryFolder folder = new(), strangers = new();
+        (string, string?)[] own = WriteCertificates(folder), other = WriteCertificates(strangers);
+        (string, string?) secret = ("DISTTRAIN_JOB_SECRET", Convert.ToHexString(RandomNumberGenerator.GetBytes(32)));
+        string servers = $"127.0.0.1:{FreePort()}";
+        string[] worker = ["launch", "--role", "worker", "--parameter-servers", servers, "--run-id", RunId(folder), "--", "dotnet", Tool.Program, "train", "--strategy", "parameter-server", "--data", "digits", "--model", "mlp", "--steps", "5"];
+        Process server = Tool.BeginWith([.. own, secret], ["launch", "--role", "server", "--parameter-servers", servers, "--run-id", RunId(folder), .. worker[7..]]);
+
+        ToolResult stranger = Tool.RunWith([.. other, secret], [.. worker, "--output", strangers["run"]]);
+        Assert.Equal(1, stranger.ExitCode);
+        Assert.Contains($"parameter server {servers}: TLS failed:", stranger.Errors, StringComparison.Ordinal);
+        ToolResult good = Tool.RunWith([.. own, secret], [.. worker, "--output", folder["run"]]);
+        Assert.True(good.ExitCode == 0, good.Errors);
+
+        Signal(server.Id, Terminate);
+        string errors = server.StandardError.ReadToEnd();
+        Assert.Contains("TLS with certificates on both sides", errors, StringComparison.Ordinal);
+        Assert.Equal(5, StepsDone(errors));
+        AssertNothingLeft(folder);
+    }
+
+    /// <summary>Makes an authority and a certificate for both sides, and says where they are.</summary>
+    private static (string, string?)[] WriteCertificates(TemporaryFolder folder)
+    {
+        using ECDsa authorityKey = ECDsa.Create(ECCurve.NamedCurves.nistP256), key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        CertificateRequest authority = new("CN=authority", authorityKey, HashAlgorithmName.SHA256);
+        authority.CertificateExtensions.Add(new X509BasicConstraintsExtension(certificateAuthority: true, false, 0, critical: true));
+        using X509Certificate2 root = authority.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(2));
+        CertificateRequest request = new("CN=node", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")], critical: false));
+        SubjectAlternativeNameBuilder names = new();
+        names.AddIpAddress(System.Net.IPAddress.Loopback);
+        request.CertificateExtensions.Add(names.Build());
+        using X509Certificate2 node = request.Create(root, root.NotBefore, root.NotAfter, [1, 2, 3, 4]);
+        File.WriteAllText(folder["authority.pem"], root.ExportCertificatePem());
+        File.WriteAllText(folder["node.pem"], node.ExportCertificatePem());
+        File.WriteAllText(folder["node.key"], key.ExportPkcs8PrivateKeyPem());
+        return [("DISTTRAIN_TLS_CERTIFICATE", folder["node.pem"]), ("DISTTRAIN_TLS_KEY", folder["node.key"]), ("DISTTRAIN_TLS_AUTHORITY", folder["authority.pem"])];
     }
 
     private static ToolResult Launch(params string[] arguments) => Tool.Run(["launch", .. arguments]);

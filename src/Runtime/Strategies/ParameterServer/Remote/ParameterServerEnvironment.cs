@@ -3,7 +3,7 @@ using System.Net;
 
 namespace DistTrain.Runtime;
 
-/// <summary>Whether this process is a parameter server or a worker of one, by the variables that <c>disttrain launch --servers</c> sets for its processes. Immutable.</summary>
+/// <summary>Whether this process is a parameter server or a worker of one, by the variables that <c>disttrain launch --servers</c> sets for its processes, else by <c>TF_CONFIG</c>'s <c>ps</c> tasks. Immutable.</summary>
 public sealed record ParameterServerEnvironment
 {
     /// <summary>The environment variable with <c>server</c> or <c>worker</c>.</summary>
@@ -40,7 +40,7 @@ public sealed record ParameterServerEnvironment
 
     internal static ParameterServerEnvironment? Detect(Func<string, string?> find)
     {
-        if (find(RoleVariable) is not { Length: > 0 } role) return null;
+        if (find(RoleVariable) is not { Length: > 0 } role) return find(TfConfigServers.Name) is { Length: > 0 } config ? TfConfigServers.Detect(config) : null;
         if (role is not ("server" or "worker")) throw new FormatException($"{RoleVariable}={role}: expected server or worker");
         string list = find(ServersVariable) is { Length: > 0 } text ? text : throw new FormatException($"{RoleVariable}={role} without {ServersVariable}: expected all parameter servers as HOST:PORT,HOST:PORT");
         IReadOnlyList<DnsEndPoint> servers = ParseServers(list, ServersVariable);
