@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using DistTrain.Kernels;
 
@@ -23,6 +24,9 @@ public sealed class CollectiveHandle
 
     /// <summary>How long it took from when its turn came; zero until it has ended. Waiting for ranks that came late is a part of it.</summary>
     public TimeSpan Duration { get; private set; }
+
+    /// <summary>When its turn came, as <see cref="Stopwatch.GetTimestamp"/> counts; 0 until it has ended.</summary>
+    public long StartTimestamp { get; private set; }
 
     /// <summary>Waits until it has ended.</summary>
     /// <exception cref="CollectiveException">The communicator failed.</exception>
@@ -68,11 +72,11 @@ public sealed class CollectiveHandle
     /// <summary>Where a transport works on the device's streams: the point behind the collective.</summary>
     internal StreamEvent? Enqueued { get; set; }
 
-    internal void Complete(Exception? failure, TimeSpan duration)
+    internal void Complete(Exception? failure, long began)
     {
         lock (_lock)
         {
-            (_failure, Duration) = (failure, duration);
+            (_failure, StartTimestamp, Duration) = (failure, began, Stopwatch.GetElapsedTime(began));
             _done.Set();
             if (_task is not null) CompleteTask();
         }

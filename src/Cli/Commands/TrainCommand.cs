@@ -20,7 +20,18 @@ internal static class TrainCommand
         if (ParameterServerRole.Detect(options) is { IsServer: true } role) return ParameterServerRole.Serve(options, role, interruption.PreemptOnTerminate(), cancellation);
         using Strategy strategy = StrategyChoice.Open(options);
         using TrainingRun run = new(options, strategy);
-        TrainingReport? report = run.Execute(options.Checkpoint is null ? default : interruption.PreemptOnTerminate(), cancellation);
+        using TraceOutput? trace = TraceOutput.Start(strategy, options.Trace);
+        TrainingReport? report;
+        try
+        {
+            report = run.Execute(options.Checkpoint is null ? default : interruption.PreemptOnTerminate(), cancellation);
+        }
+        catch (Exception failure)
+        {
+            trace?.SaveAfter(failure);
+            throw;
+        }
+        trace?.Save();
         if (report is null) return ExitCode.Ok;
         report.Write(options.Json ? Console.Error : Console.Out);
         if (options.Json) Console.WriteLine(report.ToJson());

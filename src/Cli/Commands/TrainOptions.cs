@@ -40,6 +40,7 @@ internal sealed record TrainOptions
     public string Resume { get; init; } = "auto";
     public bool CheckReplicas { get; init; }
     public string? SampleLog { get; init; }
+    public string? Trace { get; init; }
     public bool Json { get; init; }
 
     /// <summary>The rate that is usual for the optimizer, where none is given.</summary>
@@ -92,6 +93,7 @@ internal sealed class TrainSymbols
     private readonly Option<string> _resume = Text("--resume", "auto: go on from the newest whole checkpoint in --checkpoint; never: begin anew, and remove those found once the first new one is written", s_defaults.Resume);
     private readonly Option<bool> _checkReplicas = new("--check-replicas") { Description = "compare all devices' parameters bit by bit after every step (slow; for finding errors)" };
     private readonly Option<string?> _sampleLog = new("--sample-log") { Description = "file that gets a line for each step's samples on each device (slow; for finding errors)" };
+    private readonly Option<string?> _trace = new("--trace") { Description = "file that gets what every device did when, for ui.perfetto.dev (.json, or .json.gz)" };
     private readonly Option<bool> _json = new("--json") { Description = "the last line on stdout is one JSON object" };
 
     public void AddTo(Command command)
@@ -107,7 +109,7 @@ internal sealed class TrainSymbols
             _seed, _noShuffle, _inputScale, _init,
             _logEvery, _output, _json,
             _checkpoint, _checkpointEvery, _resume,
-            _checkReplicas, _sampleLog,
+            _checkReplicas, _sampleLog, _trace,
         ];
         foreach (Option option in options) command.Add(option);
     }
@@ -150,6 +152,7 @@ internal sealed class TrainSymbols
             Resume = parsed.GetValue(_resume)!,
             CheckReplicas = parsed.GetValue(_checkReplicas),
             SampleLog = parsed.GetValue(_sampleLog),
+            Trace = parsed.GetValue(_trace),
             Json = parsed.GetValue(_json),
         };
         Validate(options);
@@ -167,6 +170,7 @@ internal sealed class TrainSymbols
         if (options.VirtualShards > 0 && options.AccumulationSteps > 1) throw new UsageException("--accumulation-steps and --virtual-shards both divide a device's part of a batch: use one of them");
         if (options.VirtualShards > 0 && options.SyncBatchNorm) throw new UsageException("--sync-batch-norm and --virtual-shards exclude each other: with shards, batch norm normalises by a shard");
         CheckCompression(options);
+        if (options.Trace is { } trace && (trace.Length == 0 || Directory.Exists(trace))) throw new UsageException($"--trace '{trace}': expected the name of a file");
         Positive("--accumulation-steps", options.AccumulationSteps);
         if (options.CheckpointEvery < 0) throw new UsageException($"--checkpoint-every {options.CheckpointEvery}: expected 0 or more");
         if (options.CheckpointEvery > 0 && options.Checkpoint is null) throw new UsageException("--checkpoint-every needs --checkpoint FOLDER");

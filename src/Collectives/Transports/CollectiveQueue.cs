@@ -74,7 +74,7 @@ internal sealed class CollectiveQueue : IDisposable
                 _isWorking = false;
                 Monitor.PulseAll(_waiting);
             }
-            next.Handle.Complete(failure, Stopwatch.GetElapsedTime(began));
+            next.Handle.Complete(failure, began);
         }
     }
 

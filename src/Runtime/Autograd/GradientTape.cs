@@ -136,6 +136,7 @@ public sealed class GradientTape : IDisposable
     {
         ArgumentNullException.ThrowIfNull(gradients);
         if (_progress != Progress.InputsDone) throw new InvalidOperationException("BackwardWeight comes once, after BackwardInput");
+        using ActivityScope measured = MeasuredActivity.Backward.Begin();
         _progress = Progress.Done;
         gradients.BeginWalk(_functions);
         for (int i = _functions.Count - 1; i >= 0; i--) RunWeights(_functions[i], gradients);
@@ -200,6 +201,7 @@ public sealed class GradientTape : IDisposable
 
     private void Walk(GradientStore gradients)
     {
+        using ActivityScope measured = MeasuredActivity.Backward.Begin();
         _progress = Progress.Done;
         gradients.BeginWalk(_functions);
         for (int i = _functions.Count - 1; i >= 0; i--)
@@ -212,6 +214,7 @@ public sealed class GradientTape : IDisposable
 
     private void WalkInputs()
     {
+        using ActivityScope measured = MeasuredActivity.Backward.Begin();
         _progress = Progress.InputsDone;
         for (int i = _functions.Count - 1; i >= 0; i--)
         {

@@ -28,7 +28,8 @@ internal sealed class CheckpointWriter : IDisposable
         (_folder, _options) = (folder, options);
         if (!options.Resumes) _former = folder.Steps;
         else if (options.KeepsBest) _best = folder.FindBest();
-        _thread = new Thread(Work) { IsBackground = true, Name = "checkpoints" };
+        Replica? replica = Replica.Current;
+        _thread = new Thread(() => Work(replica)) { IsBackground = true, Name = "checkpoints" };
         _thread.Start();
     }
 
@@ -37,8 +38,11 @@ internal sealed class CheckpointWriter : IDisposable
     internal bool Save(ExecutionStream stream, Module model, Optimizer optimizer, TrainingPosition position, int replicas)
     {
         if (!_idle.IsSet) return false;
-        _model.Take(stream, model.SaveState());
-        _optimizer.Take(stream, optimizer.SaveState());
+        using (MeasuredActivity.CheckpointSnapshot.Begin())
+        {
+            _model.Take(stream, model.SaveState());
+            _optimizer.Take(stream, optimizer.SaveState());
+        }
         lock (_lock)
         {
             _next = (position, replicas);
@@ -82,8 +86,9 @@ internal sealed class CheckpointWriter : IDisposable
         _idle.Dispose();
     }
 
-    private void Work()
+    private void Work(Replica? replica)
     {
+        Replica.Current = replica;
         while (true)
         {
             _wake.Wait();
@@ -103,7 +108,7 @@ internal sealed class CheckpointWriter : IDisposable
     {
         try
         {
-            _folder.Write(position, replicas, _model, _optimizer);
+            using (MeasuredActivity.CheckpointWrite.Begin()) _folder.Write(position, replicas, _model, _optimizer);
             (_lastStep, _lastFailure) = (position.Step, null);
         }
 #pragma warning disable CA1031 // A storage may throw anything; on this thread it would end the process.

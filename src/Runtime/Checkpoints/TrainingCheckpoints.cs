@@ -68,6 +68,7 @@ internal sealed class TrainingCheckpoints : IDisposable
     {
         if (_writer is null || position.Step == _resumedStep) return;
         long began = Stopwatch.GetTimestamp();
+        using ActivityScope measured = MeasuredActivity.CheckpointStall.Begin();
         _writer.SaveNow(stream, _variables.Model, _variables.Optimizer, position, _variables.Shard.Count);
         Stall += Stopwatch.GetElapsedTime(began);
     }
@@ -77,6 +78,7 @@ internal sealed class TrainingCheckpoints : IDisposable
     private void Save(ExecutionStream stream, TrainingPosition position)
     {
         long began = Stopwatch.GetTimestamp();
+        using ActivityScope measured = MeasuredActivity.CheckpointStall.Begin();
         if (_writer!.Save(stream, _variables.Model, _variables.Optimizer, position, _variables.Shard.Count)) _savedAt = _clock.GetTimestamp();
         Stall += Stopwatch.GetElapsedTime(began);
     }

@@ -32,6 +32,7 @@ public abstract class Optimizer : IDisposable
     public void Step(ExecutionStream stream, GradientStore gradients, float learningRate)
     {
         ArgumentNullException.ThrowIfNull(gradients);
+        using ActivityScope measured = MeasuredActivity.Optimizer.Begin();
         StepCount++;
         for (int i = 0; i < Parameters.Count; i++)
         {

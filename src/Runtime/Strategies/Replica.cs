@@ -7,11 +7,15 @@ namespace DistTrain.Runtime;
 /// <summary>One copy of the model at work: a device, and the way to the other replicas. What a strategy's program runs on, a thread each.</summary>
 public sealed class Replica
 {
+    [ThreadStatic]
+    private static Replica? t_current;
+
     internal Replica(int localIndex, ComputeDevice device, ICommunicator communicator)
         : this(device, communicator, communicator.Rank, communicator.WorldSize) => LocalIndex = localIndex;
 
     /// <summary>One of several that do not communicate with each other.</summary>
-    internal Replica(ComputeDevice device, ICommunicator communicator, int index, int count) => (Device, Communicator, Index, Count) = (device, communicator, index, count);
+    internal Replica(ComputeDevice device, ICommunicator communicator, int index, int count) =>
+        (Device, Communicator, Index, Count, Tag) = (device, communicator, index, count, new KeyValuePair<string, object?>(TrainingMeter.ReplicaTag, index));
 
     /// <summary>Its number among all replicas of all processes, from 0.</summary>
     public int Index { get; }
@@ -36,6 +40,22 @@ public sealed class Replica
 
     /// <summary>Its part of each batch.</summary>
     public BatchShard Shard => new(Index, Count);
+
+    /// <summary>The one whose program the calling thread runs; null: none.</summary>
+    internal static Replica? Current
+    {
+        get => t_current;
+        set => t_current = value;
+    }
+
+    /// <summary>Where its spans are recorded; null: nowhere.</summary>
+    internal TraceRecorder? Trace { get; set; }
+
+    /// <summary>The step it is at; -1 before the first.</summary>
+    internal long Step { get; set; } = -1;
+
+    /// <summary>What its measurements are marked by.</summary>
+    internal KeyValuePair<string, object?> Tag { get; }
 
     /// <summary>For messages.</summary>
     public override string ToString() => $"replica {Index} of {Count} on {Device.Name}";

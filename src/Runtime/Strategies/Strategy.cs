@@ -121,6 +121,8 @@ internal sealed class ReplicaFailures
 
     internal void Guard(Replica replica, Action<Replica> program)
     {
+        Replica? outer = Replica.Current;
+        Replica.Current = replica;
         try
         {
             program(replica);
@@ -136,6 +138,10 @@ internal sealed class ReplicaFailures
             }
             // All replicas agree to stop at the same step: nobody waits for anybody then, and the group ends in order.
             if (failure is not PreemptedException) replica.Communicator.Abort($"{replica} failed: {failure.Message}");
+        }
+        finally
+        {
+            Replica.Current = outer;
         }
     }
 

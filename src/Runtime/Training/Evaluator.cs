@@ -57,6 +57,7 @@ public static class Evaluator
     private static EvaluationResult Evaluate(ExecutionStream stream, Module model, IBatchSource batches, BatchShard shard, Action<double[]> sum, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(batches);
+        using ActivityScope measured = MeasuredActivity.Evaluation.Begin();
         long start = System.Diagnostics.Stopwatch.GetTimestamp();
         ConfusionMatrix? confusion = null;
         double lossSum = 0;

@@ -83,9 +83,11 @@ public sealed class Trainer : IDisposable
             {
                 cancellation.ThrowIfCancellationRequested();
                 long next = step + 1;
+                if (Replica.Current is { } replica) replica.Step = step;
                 log.BeginStep(step);
+                long began = Stopwatch.GetTimestamp();
                 using Batch batch = Next(feed, step, log);
-                Step(stream, batch, step, log);
+                Step(stream, batch, step, log, began);
                 checkpoints?.AfterStep(stream, () => Position(next), next, log.EndsEpoch);
                 if (IsPreempted(stream))
                 {
@@ -123,6 +125,7 @@ public sealed class Trainer : IDisposable
         long asked = Stopwatch.GetTimestamp();
         Batch batch = feed.At(step);
         log.AddDataWait(Stopwatch.GetElapsedTime(asked));
+        MeasuredActivity.InputWait.Record(asked, Stopwatch.GetTimestamp());
         return batch;
     }
 
@@ -142,12 +145,14 @@ public sealed class Trainer : IDisposable
         return new LocalVariables(model, optimizer, options.ClipNorm, options.UsedLossScaling);
     }
 
-    private void Step(ExecutionStream stream, in Batch batch, long step, TrainingLog log)
+    private void Step(ExecutionStream stream, in Batch batch, long step, TrainingLog log, long began)
     {
         float learningRate = _options.Schedule.At(step);
         Gradients.Clear();
         Tensor loss = _variables.PassesPerStep > 0 ? InShards(stream, batch, step, learningRate) : InParts(stream, batch, step, learningRate);
         _variables.Update(stream, learningRate);
+        MeasuredActivity.Step.Record(began, Stopwatch.GetTimestamp());
+        TrainingMeter.CountStep(batch.Count, _variables.LossScale);
         if (log.EndStep(batch, learningRate, loss, _variables.GradientNorm) is { } bad) Fail(stream, bad.Step, _options.Schedule.At(bad.Step), bad.Loss);
     }
 
@@ -198,7 +203,7 @@ public sealed class Trainer : IDisposable
         using Tensor inputs = isWhole ? batch.Inputs.Share() : batch.Inputs.Slice(first, count);
         using Tensor labels = isWhole ? batch.Labels.Share() : batch.Labels.Slice(first, count);
         using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample + first), _options.Precision);
-        Variable loss = _loss(_variables.Model.Forward(tape.Input(inputs)), labels);
+        Variable loss = Forward(tape, inputs, labels);
         tape.Backward(loss, Gradients, (float)count / batch.GlobalCount * _variables.LossScale);
         if (_isFirstStep) CheckAllReached();
         // The host's memory is at hand at no cost: a bad step is found before it does harm.
@@ -207,6 +212,12 @@ public sealed class Trainer : IDisposable
         if (count == 0) return;
         if (isWhole) loss.Value.CopyTo(stream, _stepLoss!);
         else Elementwise.AddScaled(stream, _stepLoss!, loss.Value, (float)count / batch.Count);
+    }
+
+    private Variable Forward(GradientTape tape, Tensor inputs, Tensor labels)
+    {
+        using ActivityScope measured = MeasuredActivity.Forward.Begin();
+        return _loss(_variables.Model.Forward(tape.Input(inputs)), labels);
     }
 
     private void CheckAllReached()

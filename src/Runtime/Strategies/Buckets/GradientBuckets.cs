@@ -112,6 +112,7 @@ public sealed class GradientBuckets : IDisposable
             bucket.Handle!.WaitOn(_stream);
             bucket.Compressor?.Finish(_stream, bucket.Memory);
         }
+        Record(asked);
         ExposedTime = Stopwatch.GetElapsedTime(asked);
         ReductionTime = TimeSpan.FromTicks(_buckets.Sum(bucket => bucket.Handle!.Duration.Ticks));
         _reduces = false;
@@ -124,6 +125,16 @@ public sealed class GradientBuckets : IDisposable
         _gradients.GradientReady -= OnReady;
         foreach (Tensor view in _views) view.Dispose();
         foreach (GradientBucket bucket in _buckets) bucket.Dispose();
+    }
+
+    private void Record(long asked)
+    {
+        MeasuredActivity.CommunicationWait.Record(asked, Stopwatch.GetTimestamp());
+        foreach (GradientBucket bucket in _buckets)
+        {
+            long began = bucket.Handle!.StartTimestamp, ended = began + (long)(bucket.Handle.Duration.TotalSeconds * Stopwatch.Frequency);
+            MeasuredActivity.Communication.Record(began, ended, bucket.Index, bucket.Compressor?.SentByteCount ?? bucket.Memory.ByteCount);
+        }
     }
 
     private static long Padded(long byteCount) => (byteCount + Alignment - 1) / Alignment * Alignment;

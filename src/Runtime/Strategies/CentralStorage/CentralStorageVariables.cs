@@ -54,10 +54,13 @@ internal sealed class CentralStorageVariables : ReplicaVariables
         if (!TryUnscaleTogether(stream)) return;
         if (IsFirst) Step(stream, learningRate);
         else Optimizer.StepCount++;
-        foreach (Parameter parameter in Model.Parameters())
+        using (MeasuredActivity.VariableBroadcast.Begin())
         {
-            _communicator.Broadcast(stream, parameter.Value);
-            parameter.MarkChanged();
+            foreach (Parameter parameter in Model.Parameters())
+            {
+                _communicator.Broadcast(stream, parameter.Value);
+                parameter.MarkChanged();
+            }
         }
         if (_checksReplicas) ReplicaAgreement.CheckSameValues(stream, _communicator, Model, $"after optimizer step {Optimizer.StepCount}");
     }

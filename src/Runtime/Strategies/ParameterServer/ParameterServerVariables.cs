@@ -55,6 +55,7 @@ internal sealed class ParameterServerVariables : ReplicaVariables
     public override void Update(ExecutionStream stream, float learningRate)
     {
         _clipping?.Clip(stream);
+        using ActivityScope measured = MeasuredActivity.VariablePush.Begin();
         foreach (Part part in _parts)
         {
             part.GatherChanges(stream, Gradients);
@@ -100,6 +101,7 @@ internal sealed class ParameterServerVariables : ReplicaVariables
 
     private void Pull()
     {
+        using ActivityScope measured = MeasuredActivity.VariablePull.Begin();
         foreach (Part part in _parts)
         {
             part.Version = Wait(part.Session.PullAsync(part.Values, part.NewerThan));
