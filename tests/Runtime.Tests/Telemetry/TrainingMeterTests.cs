@@ -37,6 +37,7 @@ public sealed class TrainingMeterTests
 
         Assert.Equal(Steps, Of("disttrain.steps").Sum());
         Assert.Equal(2 * Steps, Of("disttrain.samples").Sum());
+        Assert.Equal(Enumerable.Repeat(1.0, Steps), Of("disttrain.loss_scale"));
         foreach (string name in (string[])["step", "forward", "backward", "optimizer", "input_wait", "communication", "communication_wait", "evaluation"])
             Assert.All(Of($"disttrain.{name}"), seconds => Assert.InRange(seconds, 0, 60));
         Assert.Equal((Steps, Steps, Steps, 2), (Of("disttrain.step").Length, Of("disttrain.communication_wait").Length, Of("disttrain.input_wait").Length, Of("disttrain.evaluation").Length));
