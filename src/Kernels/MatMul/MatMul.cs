@@ -1,8 +1,11 @@
+using System.Runtime.CompilerServices;
+
 namespace DistTrain.Kernels;
 
 /// <summary>
 /// Matrix multiplication in f32. On the CPU every output element is one chain of fused multiply-adds over ascending k, whatever the
-/// tiling, so results have equal bits for every thread count and vector width (the reference accumulates in double instead).
+/// tiling, so results have equal bits for every thread count and vector width (the reference accumulates in double instead). Factors may be
+/// stored in 16 bits: they are widened as they are read, and the product is that of the widened factors to the bit.
 /// </summary>
 public static class MatMul
 {
@@ -13,7 +16,7 @@ public static class MatMul
     /// </summary>
     /// <param name="stream">A stream of the device that all operands lie on.</param>
     /// <param name="output">[batch, m, n], overwritten or added to. Not transposed; must not overlap an input. Gaps of a strided view stay as they are.</param>
-    /// <param name="a">[batch or 1, m, k]; transpose with <see cref="MatrixView.Transposed"/>. A batch of 1 is used for every output matrix.</param>
+    /// <param name="a">f32, bf16 or f16 [batch or 1, m, k]; transpose with <see cref="MatrixView.Transposed"/>. A batch of 1 is used for every output matrix.</param>
     /// <param name="b">[batch or 1, k, n], as <paramref name="a"/>.</param>
     /// <param name="epilogue">Bias [n] and activation; none by default. With k = 0 the product is 0 and the epilogue still applies.</param>
     /// <param name="accumulate">Adds the product to what the output holds, before bias and activation.</param>
@@ -53,10 +56,13 @@ public static class MatMul
     private static void CheckOperands(ExecutionStream stream, Tensor output, Tensor a, Tensor b, Tensor? bias, int columns)
     {
         Check.Operand(Name, stream, output);
-        Check.Operand(Name, stream, a);
-        Check.Operand(Name, stream, b);
+        CheckFactor(stream, a);
+        CheckFactor(stream, b);
         if (bias is not null) Check.Operand(Name, stream, bias, new Shape(columns));
     }
+
+    private static void CheckFactor(ExecutionStream stream, Tensor factor, [CallerArgumentExpression(nameof(factor))] string name = "") =>
+        Check.Operand(Name, stream, factor, factor.DType is DType.F16 or DType.BF16 ? factor.DType : DType.F32, name);
 
     private static void CheckShapes(MatrixView output, MatrixView a, MatrixView b)
     {

@@ -15,9 +15,11 @@ internal static class MatMulGpuTile128
     private const int Stride = Tile + 4; // no two threads of a warp write to one bank, and quads stay aligned
     private const int Buffer = Step * Stride;
 
-    public static void Kernel<TOperator>(
-        ArrayView<float> output, ArrayView<float> a, ArrayView<float> b, ArrayView<float> bias, MatMulGpuProblem problem)
+    public static void Kernel<TOperator, TA, TElementA, TB, TElementB>(
+        ArrayView<float> output, ArrayView<TA> a, ArrayView<TB> b, ArrayView<float> bias, MatMulGpuProblem problem)
         where TOperator : unmanaged, IUnaryOperator
+        where TA : unmanaged where TElementA : unmanaged, IGpuElement<TA>
+        where TB : unmanaged where TElementB : unmanaged, IGpuElement<TB>
     {
         ArrayView<Quad> quadsA = SharedMemory.Allocate<Quad>(2 * Buffer / 4).AsAligned(16), quadsB = SharedMemory.Allocate<Quad>(2 * Buffer / 4).AsAligned(16);
         ArrayView<float> sharedA = quadsA.Cast<float>(), sharedB = quadsB.Cast<float>();
@@ -52,14 +54,14 @@ internal static class MatMulGpuTile128
         {
             // The step before the first only loads.
             int next = k + Step;
-            float a0 = GpuTileEdges.Element(a, aFirst + (next * problem.AColumnStride), aLinesLeft, problem.Depth - next - aDepth);
-            float a1 = GpuTileEdges.Element(a, aFirst + (next * problem.AColumnStride) + (1 * aNext), aLinesLeft - (1 * aLineStep), problem.Depth - next - aDepth - (1 * aDepthStep));
-            float a2 = GpuTileEdges.Element(a, aFirst + (next * problem.AColumnStride) + (2 * aNext), aLinesLeft - (2 * aLineStep), problem.Depth - next - aDepth - (2 * aDepthStep));
-            float a3 = GpuTileEdges.Element(a, aFirst + (next * problem.AColumnStride) + (3 * aNext), aLinesLeft - (3 * aLineStep), problem.Depth - next - aDepth - (3 * aDepthStep));
-            float b0 = GpuTileEdges.Element(b, bFirst + (next * problem.BRowStride), bLinesLeft, problem.Depth - next - bDepth);
-            float b1 = GpuTileEdges.Element(b, bFirst + (next * problem.BRowStride) + (1 * bNext), bLinesLeft - (1 * bLineStep), problem.Depth - next - bDepth - (1 * bDepthStep));
-            float b2 = GpuTileEdges.Element(b, bFirst + (next * problem.BRowStride) + (2 * bNext), bLinesLeft - (2 * bLineStep), problem.Depth - next - bDepth - (2 * bDepthStep));
-            float b3 = GpuTileEdges.Element(b, bFirst + (next * problem.BRowStride) + (3 * bNext), bLinesLeft - (3 * bLineStep), problem.Depth - next - bDepth - (3 * bDepthStep));
+            float a0 = GpuTileEdges.Element<TA, TElementA>(a, aFirst + (next * problem.AColumnStride), aLinesLeft, problem.Depth - next - aDepth);
+            float a1 = GpuTileEdges.Element<TA, TElementA>(a, aFirst + (next * problem.AColumnStride) + (1 * aNext), aLinesLeft - (1 * aLineStep), problem.Depth - next - aDepth - (1 * aDepthStep));
+            float a2 = GpuTileEdges.Element<TA, TElementA>(a, aFirst + (next * problem.AColumnStride) + (2 * aNext), aLinesLeft - (2 * aLineStep), problem.Depth - next - aDepth - (2 * aDepthStep));
+            float a3 = GpuTileEdges.Element<TA, TElementA>(a, aFirst + (next * problem.AColumnStride) + (3 * aNext), aLinesLeft - (3 * aLineStep), problem.Depth - next - aDepth - (3 * aDepthStep));
+            float b0 = GpuTileEdges.Element<TB, TElementB>(b, bFirst + (next * problem.BRowStride), bLinesLeft, problem.Depth - next - bDepth);
+            float b1 = GpuTileEdges.Element<TB, TElementB>(b, bFirst + (next * problem.BRowStride) + (1 * bNext), bLinesLeft - (1 * bLineStep), problem.Depth - next - bDepth - (1 * bDepthStep));
+            float b2 = GpuTileEdges.Element<TB, TElementB>(b, bFirst + (next * problem.BRowStride) + (2 * bNext), bLinesLeft - (2 * bLineStep), problem.Depth - next - bDepth - (2 * bDepthStep));
+            float b3 = GpuTileEdges.Element<TB, TElementB>(b, bFirst + (next * problem.BRowStride) + (3 * bNext), bLinesLeft - (3 * bLineStep), problem.Depth - next - bDepth - (3 * bDepthStep));
             if (k >= 0)
             {
                 int fromA = (buffer * Buffer / 4) + (thread / 16), fromB = (buffer * Buffer / 4) + (thread % 16);

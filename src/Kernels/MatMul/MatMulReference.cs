@@ -6,7 +6,14 @@ internal static unsafe class MatMulReference
     public static void Forward<TOperator>(MatrixView output, MatrixView a, MatrixView b, Tensor? biasTensor, bool accumulate)
         where TOperator : unmanaged, IUnaryOperator
     {
-        float* result = First(output), left = First(a), right = First(b);
+        fixed (float* aElements = Elements(a), bElements = Elements(b))
+            Forward<TOperator>(output, a, b, aElements + a.Offset, bElements + b.Offset, biasTensor, accumulate);
+    }
+
+    private static void Forward<TOperator>(MatrixView output, MatrixView a, MatrixView b, float* left, float* right, Tensor? biasTensor, bool accumulate)
+        where TOperator : unmanaged, IUnaryOperator
+    {
+        float* result = (float*)output.Tensor.Pointer + output.Offset;
         float* bias = biasTensor is null ? null : (float*)biasTensor.Pointer;
         TOperator activation = default;
         long leftStride = a.BatchCount == 1 ? 0 : a.BatchStride, rightStride = b.BatchCount == 1 ? 0 : b.BatchStride;
@@ -22,7 +29,13 @@ internal static unsafe class MatMulReference
         }
     }
 
-    private static float* First(MatrixView view) => (float*)view.Tensor.Pointer + view.Offset;
+    // The whole tensor's, widened where they are stored in 16 bits.
+    private static ReadOnlySpan<float> Elements(MatrixView view) => view.Tensor.DType switch
+    {
+        DType.F16 => view.Tensor.AsSpan<Half>().ToArray().Select(element => (float)element).ToArray(),
+        DType.BF16 => view.Tensor.AsSpan<ushort>().ToArray().Select(SixteenBits.FromBrain).ToArray(),
+        _ => view.Tensor.AsSpan<float>(),
+    };
 
     private static double Dot(float* left, long leftStride, float* right, long rightStride, int count)
     {

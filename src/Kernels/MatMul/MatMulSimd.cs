@@ -22,7 +22,15 @@ internal static unsafe class MatMulSimd
             ColumnBias = bias is null ? null : (float*)bias.Pointer,
         };
         if (IsOneTallMatrix(output, a, b)) (size, target.Rows) = (size with { Batches = 1, Rows = size.Batches * size.Rows }, size.Batches * size.Rows);
-        Run<StridedPacker, StridedPacker, TOperator>(cpu, stream, size, StridedPacker.Left(a), StridedPacker.Right(b), target);
+        if (a.Tensor.DType == DType.F32) WithLeft<StridedPacker, TOperator>(cpu, stream, size, StridedPacker.Left(a), b, target);
+        else WithLeft<SixteenBitPacker, TOperator>(cpu, stream, size, SixteenBitPacker.Left(a), b, target);
+    }
+
+    private static void WithLeft<TLeft, TOperator>(CpuDevice cpu, ExecutionStream stream, MatMulSize size, TLeft left, MatrixView b, in MatMulTarget target)
+        where TLeft : unmanaged, IPanelPacker where TOperator : unmanaged, IUnaryOperator
+    {
+        if (b.Tensor.DType == DType.F32) Run<TLeft, StridedPacker, TOperator>(cpu, stream, size, left, StridedPacker.Right(b), target);
+        else Run<TLeft, SixteenBitPacker, TOperator>(cpu, stream, size, left, SixteenBitPacker.Right(b), target);
     }
 
     /// <summary>

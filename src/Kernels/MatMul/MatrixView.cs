@@ -119,9 +119,9 @@ public readonly struct MatrixView
         if (left.Device != right.Device) return false;
         // An OpenCL buffer has a handle, which only equals itself; elsewhere addresses tell also when two buffers wrap the same memory.
         if (left.Device.Kind == DeviceKind.OpenCl && left.Buffer.Pointer != right.Buffer.Pointer) return false;
-        long leftStart = left.Buffer.Pointer + left.OffsetByteCount + (leftOffset * sizeof(float));
-        long rightStart = right.Buffer.Pointer + right.OffsetByteCount + (rightOffset * sizeof(float));
-        return leftStart < rightStart + (rightCount * sizeof(float)) && rightStart < leftStart + (leftCount * sizeof(float));
+        long leftStart = left.Buffer.Pointer + left.OffsetByteCount + (leftOffset * left.DType.ByteSize());
+        long rightStart = right.Buffer.Pointer + right.OffsetByteCount + (rightOffset * right.DType.ByteSize());
+        return leftStart < rightStart + (rightCount * right.DType.ByteSize()) && rightStart < leftStart + (leftCount * left.DType.ByteSize());
     }
 
     private bool LiesInTensor()

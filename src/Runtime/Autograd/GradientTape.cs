@@ -11,6 +11,7 @@ public sealed class GradientTape : IDisposable
     private readonly List<Variable> _variables = new(32);
     private readonly List<Function> _functions = new(16);
     private List<IStateUpdate>? _stateUpdates;
+    private Dictionary<(Tensor Value, long Version), Tensor>? _roundedParameters;
     private Progress _progress;
 
     /// <param name="stream">Where all work of the pass is enqueued.</param>
@@ -49,6 +50,9 @@ public sealed class GradientTape : IDisposable
 
     /// <summary>Whether that is less than f32.</summary>
     internal bool StoresRounded => Precision != Precision.Float32;
+
+    /// <summary>Whether factors of products are rounded too: where kernels are bound by the bytes they read.</summary>
+    internal bool ComputesRounded => StoresRounded && Stream.Device.Kind != DeviceKind.Cpu;
 
     /// <summary>Whether the backward pass is still to come: what is kept for it may be stored away.</summary>
     internal bool IsForward => _progress == Progress.Forward;
@@ -89,6 +93,16 @@ public sealed class GradientTape : IDisposable
         output.Producer = function;
         _functions.Add(function);
         return output;
+    }
+
+    /// <summary>A parameter's value as a factor of products: on GPUs a working copy in 16 bits, made once a pass of the f32 value that the optimizer changes.</summary>
+    internal Tensor Operand(in ParameterUse use)
+    {
+        if (!ComputesRounded) return use.Value;
+        _roundedParameters ??= [];
+        if (!_roundedParameters.TryGetValue((use.Value, use.Version), out Tensor? rounded))
+            _roundedParameters.Add((use.Value, use.Version), rounded = StoredValue.Round(Stream, use.Value, Precision.StorageType()));
+        return rounded;
     }
 
     /// <summary>For functions: puts off a change of module state, such as running statistics, to <see cref="ApplyStateUpdates"/>.</summary>
@@ -156,6 +170,11 @@ public sealed class GradientTape : IDisposable
     {
         foreach (Function function in _functions) function.End();
         foreach (Variable variable in _variables) variable.Free();
+        if (_roundedParameters is not null)
+        {
+            foreach (Tensor rounded in _roundedParameters.Values) rounded.Dispose();
+            _roundedParameters = null;
+        }
         _functions.Clear();
         _variables.Clear();
         _stateUpdates?.Clear();

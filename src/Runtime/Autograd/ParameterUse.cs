@@ -5,13 +5,11 @@ namespace DistTrain.Runtime;
 /// <summary>The value that a parameter had when a function used it. Replacing <see cref="Parameter.Value"/> by another tensor leaves it valid; changing it in place does not.</summary>
 public readonly struct ParameterUse
 {
-    private readonly long _version;
-
     internal ParameterUse(Parameter parameter)
     {
         Parameter = parameter;
         Value = parameter.Value;
-        _version = parameter.Version;
+        Version = parameter.Version;
     }
 
     /// <summary>The parameter.</summary>
@@ -20,9 +18,12 @@ public readonly struct ParameterUse
     /// <summary>Its value in the forward pass.</summary>
     public Tensor Value { get; }
 
+    /// <summary>The value's version then.</summary>
+    internal long Version { get; }
+
     internal void Check(Function function)
     {
-        if (ReferenceEquals(Parameter.Value, Value) && Parameter.Version != _version)
-            throw new StaleParameterException(Parameter.Name, function.GetType().Name, _version, Parameter.Version);
+        if (ReferenceEquals(Parameter.Value, Value) && Parameter.Version != Version)
+            throw new StaleParameterException(Parameter.Name, function.GetType().Name, Version, Parameter.Version);
     }
 }

@@ -147,10 +147,25 @@ public sealed class Variable
         Stored.Views.Add(this);
     }
 
+    /// <summary>
+    /// The value as a factor of products, in as few bits as there are: the stored one is not restored for them. On GPUs it is rounded when it is first asked for, so that kernels read half the bytes.
+    /// </summary>
+    internal Tensor Operand
+    {
+        get
+        {
+            if (_stored?.Rounded is { } stored && (_value is null || Tape.ComputesRounded)) return stored;
+            if (!Tape.ComputesRounded || Value.DType != DType.F32) return Value;
+            using Tensor rounded = StoredValue.Round(Tape.Stream, Value, Tape.Precision.StorageType());
+            Stored.Keep(rounded, Shape);
+            return Stored.Rounded!;
+        }
+    }
+
     /// <summary>Gives a restored value up as long as it is stored.</summary>
     internal void StoreAway()
     {
-        if (_stored?.Rounded is null || _hold == Hold.Kept) return;
+        if (_stored is not { Rounded: not null, IsExact: false } || _hold == Hold.Kept) return;
         _value?.Dispose();
         _value = null;
     }

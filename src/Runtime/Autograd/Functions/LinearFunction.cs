@@ -48,7 +48,7 @@ public sealed class LinearFunction : Function
             return ApplyThenActivate(input, weight, bias, activation, used);
         Variable output = tape.Allocate(OutputShape(input.Shape, outputs));
         using Tensor? biasPart = bias is null ? null : Part(bias.Value, used);
-        MatMul.Forward(tape.Stream, Rows(output.Value), Rows(input.Value), Rows(weight.Value, used).Transposed, new MatMulEpilogue(biasPart, activation));
+        MatMul.Forward(tape.Stream, Rows(output.Value), Rows(input.Operand), Rows(tape.Operand(new ParameterUse(weight)), used).Transposed, new MatMulEpilogue(biasPart, activation));
         return records ? tape.Record(output, new LinearFunction(input, output, weight, bias, activation, used)) : output;
     }
 
@@ -62,7 +62,7 @@ public sealed class LinearFunction : Function
         }
         if (!_input.RequiresGradient) return;
         Tensor inputGradient = Target(_input, out bool accumulate);
-        MatMul.Forward(Stream, Rows(inputGradient), Rows(OutputGradient), Rows(_weight.Value, _rows), accumulate: accumulate);
+        MatMul.Forward(Stream, Rows(inputGradient), Rows(OutputGradient), Rows(Output.Tape.Operand(_weight), _rows), accumulate: accumulate);
     }
 
     /// <inheritdoc/>
@@ -70,7 +70,7 @@ public sealed class LinearFunction : Function
     {
         ArgumentNullException.ThrowIfNull(gradients);
         if (TryTarget(gradients, _weight.Parameter, out Tensor weightGradient, out bool accumulate))
-            MatMul.Forward(Stream, Rows(weightGradient, _rows), Rows(OutputGradient).Transposed, Rows(_input.Value), accumulate: accumulate);
+            MatMul.Forward(Stream, Rows(weightGradient, _rows), Rows(OutputGradient).Transposed, Rows(_input.Operand), accumulate: accumulate);
         if (_bias is null || !TryTarget(gradients, _bias, out Tensor biasGradient, out accumulate)) return;
         using Tensor biasPart = Part(biasGradient, _rows);
         Reduction.Sum(Stream, biasPart, OutputGradient, accumulate, Dimensions.Leading(OutputGradient.Shape.DimensionCount - 1));

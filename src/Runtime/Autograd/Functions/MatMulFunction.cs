@@ -21,7 +21,7 @@ public sealed class MatMulFunction : Function
         ArgumentNullException.ThrowIfNull(right);
         GradientTape tape = left.Tape;
         Variable output = tape.Allocate(ProductShape(left.Shape, right.Shape));
-        MatMul.Forward(tape.Stream, output.Value, left.Value, right.Value);
+        MatMul.Forward(tape.Stream, output.Value, left.Operand, right.Operand);
         return tape.Records(left) || tape.Records(right) ? tape.Record(output, new MatMulFunction(left, right)) : output;
     }
 
@@ -31,12 +31,12 @@ public sealed class MatMulFunction : Function
         if (_left.RequiresGradient)
         {
             Tensor target = Target(_left, out bool accumulate);
-            MatMul.Forward(Stream, target, OutputGradient, ((MatrixView)_right.Value).Transposed, accumulate: accumulate);
+            MatMul.Forward(Stream, target, OutputGradient, ((MatrixView)_right.Operand).Transposed, accumulate: accumulate);
         }
         if (_right.RequiresGradient)
         {
             Tensor target = Target(_right, out bool accumulate);
-            MatMul.Forward(Stream, target, ((MatrixView)_left.Value).Transposed, OutputGradient, accumulate: accumulate);
+            MatMul.Forward(Stream, target, ((MatrixView)_left.Operand).Transposed, OutputGradient, accumulate: accumulate);
         }
     }
 
