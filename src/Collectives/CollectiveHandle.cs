@@ -20,9 +20,9 @@ public sealed class CollectiveHandle
     public CollectiveVerb Verb { get; }
 
     /// <summary>Whether it has ended, well or not. Never blocks.</summary>
-    public bool IsCompleted => _done.IsSet;
+    public bool IsCompleted => _done.IsSet && (_failure is not null || Enqueued is not { } point || point.IsCompleted);
 
-    /// <summary>How long it took from when its turn came; zero until it has ended. Waiting for ranks that came late is a part of it.</summary>
+    /// <summary>How long it took from when its turn came; zero until it has ended, and where a transport works on the device's streams. Waiting for ranks that came late is a part of it.</summary>
     public TimeSpan Duration { get; private set; }
 
     /// <summary>When its turn came, as <see cref="Stopwatch.GetTimestamp"/> counts; 0 until it has ended.</summary>
@@ -33,8 +33,8 @@ public sealed class CollectiveHandle
     /// <exception cref="OperationCanceledException">The token ended the wait; the collective goes on.</exception>
     public void Wait(CancellationToken cancellationToken = default)
     {
-        _done.Wait(cancellationToken);
-        if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
+        WaitUntilEnqueued(cancellationToken);
+        Arrive?.Invoke();
     }
 
     /// <summary>Waits no longer than a time.</summary>
@@ -54,11 +54,11 @@ public sealed class CollectiveHandle
     public void WaitOn(ExecutionStream stream)
     {
         ArgumentNullException.ThrowIfNull(stream);
-        Wait();
+        WaitUntilEnqueued(default);
         if (Enqueued is { } point) stream.Wait(point);
     }
 
-    /// <summary>A task that ends with the collective, for code that awaits.</summary>
+    /// <summary>A task that ends with the collective, for code that awaits; where a transport works on the device's streams, once it is enqueued.</summary>
     public Task AsTask()
     {
         lock (_lock)
@@ -69,8 +69,11 @@ public sealed class CollectiveHandle
         }
     }
 
-    /// <summary>Where a transport works on the device's streams: the point behind the collective.</summary>
+    /// <summary>Where a transport works on the device's streams: the point behind the collective. Such a handle is complete once the work is enqueued.</summary>
     internal StreamEvent? Enqueued { get; set; }
+
+    /// <summary>Where a transport works on the device's streams: has the host wait until the work is done.</summary>
+    internal Action? Arrive { get; set; }
 
     internal void Complete(Exception? failure, long began)
     {
@@ -80,6 +83,12 @@ public sealed class CollectiveHandle
             _done.Set();
             if (_task is not null) CompleteTask();
         }
+    }
+
+    private void WaitUntilEnqueued(CancellationToken cancellationToken)
+    {
+        _done.Wait(cancellationToken);
+        if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
     }
 
     private void CompleteTask()

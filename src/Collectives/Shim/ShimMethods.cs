@@ -19,6 +19,15 @@ internal static unsafe partial class ShimMethods
     internal static partial ShimStatus dt_comm_init(in ShimOptions options, out nint communicator, byte* error, long errorBytes);
 
     [LibraryImport(Library)]
+    internal static partial ShimStatus dt_nccl_unique_id(byte* id, long idBytes, byte* error, long errorBytes);
+
+    [LibraryImport(Library)]
+    internal static partial ShimStatus dt_set_stream(ShimHandle communicator, nint stream);
+
+    [LibraryImport(Library)]
+    internal static partial ShimStatus dt_synchronize(ShimHandle communicator);
+
+    [LibraryImport(Library)]
     internal static partial ShimStatus dt_comm_split(ShimHandle communicator, int color, int key, out nint part);
 
     [LibraryImport(Library)]

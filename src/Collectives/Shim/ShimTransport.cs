@@ -2,7 +2,7 @@ using DistTrain.Kernels;
 
 namespace DistTrain.Collectives;
 
-/// <summary>Ranks joined by <c>native/nccl-shim</c>: shared memory or MPI. One call into C a collective; the protocol lives there alone.</summary>
+/// <summary>Ranks joined by <c>native/nccl-shim</c>: shared memory, MPI or NCCL. One call into C a collective; the protocol lives there alone.</summary>
 internal sealed unsafe class ShimTransport : ITransport
 {
     private readonly ShimHandle _communicator;
@@ -41,7 +41,14 @@ internal sealed unsafe class ShimTransport : ITransport
 
     /// <summary>Joins the world; blocks until all ranks are there, at most for the options' timeout.</summary>
     /// <exception cref="DllNotFoundException">The library can't be loaded; the message names every path tried.</exception>
-    internal static ShimTransport Join(ShimTransportNumber number, int rank, int worldSize, string? address, ReadOnlySpan<byte> secret, CommunicatorOptions options)
+    internal static ShimTransport Join(ShimTransportNumber number, int rank, int worldSize, string? address, ReadOnlySpan<byte> secret, CommunicatorOptions options) =>
+        Join(number, rank, worldSize, address, secret, uniqueId: [], device: 0, options);
+
+    /// <summary>Joins the GPUs of a world over NCCL: calls are enqueued on the stream of <see cref="SetStream"/>, memory is the device's.</summary>
+    internal static ShimTransport JoinNccl(int rank, int worldSize, NcclUniqueId id, int device, CommunicatorOptions options) =>
+        Join(ShimTransportNumber.Nccl, rank, worldSize, address: null, secret: [], id.Bytes, device, options);
+
+    private static ShimTransport Join(ShimTransportNumber number, int rank, int worldSize, string? address, ReadOnlySpan<byte> secret, ReadOnlySpan<byte> uniqueId, int device, CommunicatorOptions options)
     {
         options.Check();
         if (!ShimLibrary.TryLoad(out string problem)) throw new DllNotFoundException(problem);
@@ -49,11 +56,13 @@ internal sealed unsafe class ShimTransport : ITransport
         byte* error = stackalloc byte[ShimErrors.TextBytes];
         fixed (byte* addressPointer = addressBytes)
         fixed (byte* secretPointer = secret)
+        fixed (byte* idPointer = uniqueId)
         {
             ShimOptions native = new()
             {
                 StructBytes = sizeof(ShimOptions), Transport = (int)number, Rank = rank, WorldSize = worldSize, TimeoutMs = Milliseconds(options.Timeout), SegmentBytes = options.SegmentByteCount,
-                Address = address is null ? null : addressPointer, Secret = secretPointer, SecretBytes = secret.Length, Flags = (uint)(options.CheckCalls && number != ShimTransportNumber.SharedMemory ? ShimFlags.CheckCalls : 0),
+                Address = address is null ? null : addressPointer, Secret = secretPointer, SecretBytes = secret.Length, UniqueId = uniqueId.Length > 0 ? idPointer : null, UniqueIdBytes = uniqueId.Length, Device = device,
+                Flags = (uint)(options.CheckCalls && number != ShimTransportNumber.SharedMemory ? ShimFlags.CheckCalls : 0),
             };
             ShimStatus status = ShimMethods.dt_comm_init(native, out nint communicator, error, ShimErrors.TextBytes);
             if (status != ShimStatus.Ok) throw ShimErrors.OfJoining(status, NameOf(number), ShimErrors.Text(error));
@@ -112,6 +121,12 @@ internal sealed unsafe class ShimTransport : ITransport
         }
         return found;
     }
+
+    /// <summary>NCCL: the CUDA stream that calls are enqueued on from now on.</summary>
+    internal void SetStream(nint stream) => Throw(ShimMethods.dt_set_stream(_communicator, stream));
+
+    /// <summary>NCCL: waits until all that was enqueued on the stream is done.</summary>
+    internal void Synchronize() => Throw(ShimMethods.dt_synchronize(_communicator));
 
     public void Hold()
     {

@@ -306,7 +306,9 @@ public sealed class ConformanceTests
         if (kind == WorldKind.SharedMemory && !ShimLibrary.TryLoad(out string problem)) Assert.Skip(problem);
     }
 
-    private static void Check(ICommunicator communicator, CpuDevice device, CollectiveVerb verb, DType dtype, ReduceOp op, int root, int size, bool isInPlace, int misalignment, bool isAsync)
+    /// <summary>One call, judged exactly.</summary>
+    /// <param name="settle">Waits until an enqueued call is done, where a call returns before that.</param>
+    internal static void Check(ICommunicator communicator, CpuDevice device, CollectiveVerb verb, DType dtype, ReduceOp op, int root, int size, bool isInPlace, int misalignment, bool isAsync, Action? settle = null)
     {
         int worldSize = communicator.WorldSize, rank = communicator.Rank;
         int sendParts = verb is CollectiveVerb.ReduceScatter or CollectiveVerb.AllToAll ? worldSize : 1, receiveParts = verb is CollectiveVerb.AllGather or CollectiveVerb.AllToAll ? worldSize : 1;
@@ -322,6 +324,7 @@ public sealed class ConformanceTests
         Collective call = new(verb, send, receive, op, root);
         if (isAsync) communicator.Start(stream, call).Wait();
         else communicator.Run(stream, call);
+        settle?.Invoke();
         if (verb == CollectiveVerb.Reduce && rank != root) return;
         double[] expected = [.. Enumerable.Range(0, size * receiveParts).Select(i => verb switch
         {
@@ -340,7 +343,7 @@ public sealed class ConformanceTests
     private static Tensor Part(Tensor whole, int first, int count) => new(whole.Buffer, new Shape(count), whole.DType, first * whole.DType.ByteSize());
 
     // Values whose sum depends on the order of additions.
-    private static double Rough(int rank, int element) => Math.Round(Math.Sin((rank * 91.7) + element) * 1000) / 64 * (rank % 3 == 0 ? 1 : 1e-3);
+    internal static double Rough(int rank, int element) => Math.Round(Math.Sin((rank * 91.7) + element) * 1000) / 64 * (rank % 3 == 0 ? 1 : 1e-3);
 
     private static double Tree(DType dtype, int worldSize, int element)
     {
