@@ -3,35 +3,11 @@
  * Two steps (a barrier between them): a rank writes its segment to its slot; the others read it. While segment k is read, k + 1 is written.
  * Three steps (large all-reduce and reduce): write; each rank reduces its slice of the segment into its slot; all read the slices. Between
  * two barriers: results of k - 1 are read, k is reduced, k + 1 is written.
- *
- * Between two ranks the result goes back to where the input lay, in the other one's slot: so each cache line travels twice, with the right to
- * write it (prefetched for writing by both), instead of four times. The slot's own rank reads the result before it writes the next input.
+ * An all-reduce between two ranks in three steps is staged_pair.c's.
  */
 #include <string.h>
 
-#include "shm.h"
-
-typedef struct staged staged;
-struct staged {
-    shm *self;
-    const dt_call *call;
-    int64_t size, segment, segments; /* bytes an element, elements a segment, how many */
-    int32_t parts;                   /* per rank and segment: 1, or one for each rank */
-    bool three_steps;
-};
-
-static int64_t least(int64_t left, int64_t right) { return left < right ? left : right; }
-
-static int64_t length_of(const staged *at, int64_t k) { return least(at->segment, at->call->count - k * at->segment); }
-
-/* A rank's slice of a segment, for the three-step form. */
-static int64_t slice(const staged *at, int64_t k, int32_t rank, int64_t *length) {
-    int64_t whole = length_of(at, k), world = at->self->comm.world_size, step = SHM_LINE / at->size;
-    int64_t share = ((whole + world - 1) / world + step - 1) / step * step;
-    int64_t from = least(share * rank, whole);
-    *length = least(share, whole - from);
-    return from;
-}
+#include "staged.h"
 
 static void copy(char *to, const char *from, int64_t bytes) {
     if (to != from && bytes > 0) memcpy(to, from, (size_t)bytes);
@@ -39,16 +15,14 @@ static void copy(char *to, const char *from, int64_t bytes) {
 
 static char *results(const shm *self, int32_t rank, uint64_t phase) { return shm_slot(self, rank, phase) + self->segment_bytes; }
 
-static bool returns(const staged *at) { return at->self->comm.world_size == 2 && at->call->verb == DT_VERB_ALL_REDUCE; }
-
 /* Step 1: what others will read of segment k. */
 static void write_segment(const staged *at, int64_t k) {
     const dt_call *call = at->call;
     int32_t rank = at->self->comm.rank, world = at->self->comm.world_size;
     char *slot = shm_slot(at->self, rank, at->self->phase + 1);
-    int64_t offset = k * at->segment * at->size, bytes = length_of(at, k) * at->size;
+    int64_t offset = k * at->segment * at->size, bytes = staged_length(at, k) * at->size;
     if (at->three_steps) { /* all but its own slice, which nobody else reads */
-        int64_t length, from = slice(at, k, rank, &length);
+        int64_t length, from = staged_slice(at, k, rank, &length);
         int64_t before = from * at->size, after = (from + length) * at->size;
         copy(slot, call->send + offset, before);
         copy(slot + after, call->send + offset + after, bytes - after);
@@ -69,46 +43,13 @@ static void reduce_from_slots(const staged *at, int64_t in_slot, const char *own
     reduce(self->comm.kernels, at->call->dtype, at->call->op, to, destinations, from, self->comm.world_size, length);
 }
 
-/* Asks for lines of another core, with the right to write them. */
-static void claim(const char *from, int64_t bytes) {
-    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 1);
-}
-
-enum { AHEAD = 1024 };
-
-/* Copies what another rank wrote into this rank's slot; the lines become this rank's again. */
-static void take_back(char *to, const char *from, int64_t bytes) {
-    claim(from, least(AHEAD, bytes));
-    for (int64_t at = 0; at < bytes; at += AHEAD) {
-        if (at + AHEAD < bytes) claim(from + at + AHEAD, least(AHEAD, bytes - at - AHEAD));
-        memcpy(to + at, from + at, (size_t)least(AHEAD, bytes - at));
-    }
-}
-
-/* Two ranks: the result into the other's slot, over the input, and into this rank's buffer. */
-static void reduce_and_return(const staged *at, char *slot, const char *own, char *result, int64_t length) {
-    int64_t block = AHEAD / at->size, bytes = length * at->size;
-    bool first = at->self->comm.rank == 0;
-    claim(slot, least(AHEAD, bytes));
-    for (int64_t from = 0, offset = 0; from < length; from += block, offset += AHEAD) {
-        const char *both[2] = {first ? own + offset : slot + offset, first ? slot + offset : own + offset};
-        char *to[2] = {result + offset, slot + offset};
-        if (offset + AHEAD < bytes) claim(slot + offset + AHEAD, least(AHEAD, bytes - offset - AHEAD));
-        reduce(at->self->comm.kernels, at->call->dtype, at->call->op, to, 2, both, 2, least(block, length - from));
-    }
-}
-
 /* Step 2 of 3: this rank's slice of segment k, to where the others will read it and to its own buffer. */
 static void reduce_slice(const staged *at, int64_t k) {
     const dt_call *call = at->call;
     shm *self = at->self;
     bool keeps = call->verb == DT_VERB_ALL_REDUCE || call->root == self->comm.rank;
-    int64_t length, from = slice(at, k, self->comm.rank, &length), offset = (k * at->segment + from) * at->size;
+    int64_t length, from = staged_slice(at, k, self->comm.rank, &length), offset = (k * at->segment + from) * at->size;
     char *result = results(self, self->comm.rank, self->phase + 1), *to[2] = {keeps ? call->recv + offset : result, result};
-    if (returns(at)) {
-        reduce_and_return(at, shm_slot(self, 1 - self->comm.rank, self->phase) + from * at->size, call->send + offset, call->recv + offset, length);
-        return;
-    }
     reduce_from_slots(at, from * at->size, call->send + offset, to, keeps ? 2 : 1, length);
 }
 
@@ -119,12 +60,9 @@ static void read_slices(const staged *at, int64_t k) {
     if (call->verb == DT_VERB_REDUCE && call->root != self->comm.rank) return;
     for (int32_t step = 1; step < self->comm.world_size; step++) {
         int32_t rank = (self->comm.rank + step) % self->comm.world_size;
-        int64_t length, from = slice(at, k, rank, &length);
+        int64_t length, from = staged_slice(at, k, rank, &length);
         char *to = call->recv + (k * at->segment + from) * at->size;
-        if (returns(at))
-            take_back(to, shm_slot(self, self->comm.rank, self->phase + 1) + from * at->size, length * at->size);
-        else
-            copy(to, results(self, rank, self->phase), length * at->size);
+        copy(to, results(self, rank, self->phase), length * at->size);
     }
 }
 
@@ -133,7 +71,7 @@ static void read_segment(const staged *at, int64_t k) {
     const dt_call *call = at->call;
     shm *self = at->self;
     int32_t own = self->comm.rank, world = self->comm.world_size;
-    int64_t offset = k * at->segment * at->size, length = length_of(at, k), bytes = length * at->size, whole = call->count * at->size;
+    int64_t offset = k * at->segment * at->size, length = staged_length(at, k), bytes = length * at->size, whole = call->count * at->size;
     int64_t in_slot = at->parts > 1 ? own * at->segment * at->size : 0;
     char *to = call->recv + offset;
     switch (call->verb) {
@@ -215,5 +153,6 @@ dt_status shm_staged(shm *self, const dt_call *call, bool *mapped) {
         status = shm_barrier(self);
         if (status != DT_OK) return status;
     }
-    return at.three_steps ? three_steps(&at) : two_steps(&at);
+    if (!at.three_steps) return two_steps(&at);
+    return self->comm.world_size == 2 && call->verb == DT_VERB_ALL_REDUCE ? staged_pair(&at) : three_steps(&at);
 }
