@@ -53,7 +53,7 @@ internal static class StrategyChoice
         try
         {
             foreach (string name in options.Device == "auto" ? AllDevices() : options.Device.Split(',', StringSplitOptions.TrimEntries)) devices.Add(DeviceCatalog.Open(name));
-            CommunicatorOptions communication = new() { Algorithm = Algorithm(options.Algorithm) };
+            CommunicatorOptions communication = Communication(options);
             return options.Strategy switch
             {
                 ParameterServer => new ParameterServerStrategy(devices, ServerOptions(options), options.Servers, ownsDevices: true),
@@ -112,7 +112,7 @@ internal static class StrategyChoice
         ComputeDevice device = DeviceCatalog.Open(name);
         try
         {
-            return new MultiWorkerMirroredStrategy(device, Communicator.Connect(job, new CommunicatorOptions { Algorithm = Algorithm(options.Algorithm) }), ownsDevice: true);
+            return new MultiWorkerMirroredStrategy(device, Communicator.Connect(job, Communication(options), device: device), ownsDevice: true);
         }
         catch
         {
@@ -120,6 +120,10 @@ internal static class StrategyChoice
             throw;
         }
     }
+
+    // Virtual shards are added along one tree, whatever the transport would do by itself.
+    private static CommunicatorOptions Communication(TrainOptions options) =>
+        new() { Algorithm = Algorithm(options.Algorithm), Determinism = options.VirtualShards > 0 && options.Algorithm == "own" ? Determinism.FixedOrder : Determinism.SameEveryRun };
 
     // The GPU of the process' number; else its share of the cores, unless whoever started it has given it one already.
     private static string OwnDevice(ClusterEnvironment job)

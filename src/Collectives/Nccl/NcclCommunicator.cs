@@ -217,8 +217,10 @@ internal sealed class NcclCommunicator : ICommunicator
         if (!isFixed && wanted is null) return false;
         if (!DeviceReduction.Supports(dtype, c.Op))
         {
-            if (isFixed && dtype == DType.F64) throw new NotSupportedException($"{c.Verb.Name()} of F64 in fixed order: there is no kernel for it on {_device.Name}; reduce it on the host, or without fixed order");
-            return false;
+            // Integers, minima and maxima are the same in any order.
+            if (!isFixed || dtype != DType.F64 || c.Op is ReduceOp.Min or ReduceOp.Max) return false;
+            ReduceOnHost(stream, c);
+            return true;
         }
         using Tensor send = Flat(c.Send!);
         using Tensor? receive = c.Receive is { } result ? Flat(result) : null;
@@ -230,6 +232,26 @@ internal sealed class NcclCommunicator : ICommunicator
         if (c.Send!.Pointer != c.Receive!.Pointer) send.CopyTo(stream, receive!);
         Plan(wanted!.Value).Run(stream, receive!, c.Op);
         return true;
+    }
+
+    // f64 in fixed order, for which devices have no kernels: sums of losses and counts. Everybody gets everything, and adds along the tree on the host.
+    private void ReduceOnHost(ExecutionStream stream, in Collective c)
+    {
+        int count = (int)c.Send!.ElementCount, first = c.Verb == CollectiveVerb.ReduceScatter ? Rank * (count / WorldSize) : 0;
+        using Tensor all = Tensor.Allocate(stream, new Shape(checked(count * WorldSize)), DType.F64);
+        _transport.SetStream(stream.NativeHandle);
+        _transport.Run(new HostCall(CollectiveVerb.AllGather, DType.F64, default, 0, c.Send.Pointer, all.Pointer, count));
+        Arrive(stream);
+        if (c.Receive is not { } receive || (c.Verb == CollectiveVerb.Reduce && Rank != c.Root)) return;
+        double[] inputs = all.ToArray<double>(stream), results = new double[receive.ElementCount];
+        bool isProduct = c.Op == ReduceOp.Product;
+        for (int i = 0; i < results.Length; i++)
+        {
+            int element = first + i;
+            results[i] = FixedTree.Reduce(0, WorldSize, rank => inputs[(rank * count) + element], (left, right) => isProduct ? left * right : left + right);
+            if (c.Op == ReduceOp.Average) results[i] /= WorldSize;
+        }
+        receive.CopyFrom<double>(stream, results);
     }
 
     private DevicePlan Plan(AllReduceAlgorithm algorithm)

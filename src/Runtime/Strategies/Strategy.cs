@@ -92,10 +92,11 @@ public abstract class Strategy : IDisposable
         return variables;
     }
 
-    /// <summary>Replicas of this process alone, joined in memory.</summary>
+    /// <summary>Replicas of this process alone: GPUs joined by NCCL where it is there, others in memory.</summary>
     private protected static Replica[] Join(IReadOnlyList<ComputeDevice> devices, CommunicatorOptions? options)
     {
-        ICommunicator[] communicators = Communicator.InProcess(devices.Count, options);
+        bool overNccl = devices.Count > 1 && devices.All(device => device.Kind == DeviceKind.Cuda) && ShimLibrary.IsTransportAvailable("nccl", out _);
+        ICommunicator[] communicators = overNccl ? Communicator.Nccl(devices, options) : Communicator.InProcess(devices.Count, options);
         return [.. devices.Select((device, i) => new Replica(i, device, communicators[i]))];
     }
 
