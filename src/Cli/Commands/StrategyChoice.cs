@@ -8,10 +8,10 @@ namespace DistTrain.Cli;
 /// <summary>Which strategy trains on which devices: from <c>--strategy</c>, <c>--device</c> and <c>--algorithm</c>.</summary>
 internal static class StrategyChoice
 {
-    private const string OneDevice = "one-device", Mirrored = "mirrored", MultiWorker = "multi-worker", CentralStorage = "central-storage", ParameterServer = "parameter-server", Tpu = "tpu";
+    private const string OneDevice = "one-device", Mirrored = "mirrored", MultiWorker = "multi-worker", CentralStorage = "central-storage", Sharded = "sharded", ParameterServer = "parameter-server", Tpu = "tpu";
 
     public static readonly string[] Algorithms = ["own", "ring", "direct", "tree", "recursive-doubling", "double-tree"];
-    private static readonly string[] s_strategies = [OneDevice, Mirrored, MultiWorker, CentralStorage, ParameterServer];
+    private static readonly string[] s_strategies = [OneDevice, Mirrored, MultiWorker, CentralStorage, Sharded, ParameterServer];
 
     /// <summary>Says no to what can't be combined, before anything is opened.</summary>
     public static void Check(TrainOptions options)
@@ -21,11 +21,20 @@ internal static class StrategyChoice
             throw new UsageException("--strategy tpu: TPUs are programmed through XLA and its PJRT plug-ins, which have no kernels of ours to run; use --strategy mirrored on GPUs or slices of the CPU");
         if (options.Strategy != ParameterServer && (options.Servers != 1 || options.StalenessBound is not null || options.GradientsPerUpdate != 1))
             throw new UsageException("--servers, --staleness-bound and --gradients-per-update belong to --strategy parameter-server");
+        if (options.Strategy != Sharded && options.ShardingStage != 2) throw new UsageException("--sharding-stage belongs to --strategy sharded");
         if (options.Strategy is null) return;
         Choice.Check("--strategy", options.Strategy, s_strategies);
         int devices = options.Device.Split(',').Length;
         if (options.Strategy == ParameterServer) CheckParameterServer(options);
+        if (options.Strategy == Sharded) CheckSharded(options);
         if (options.Strategy == OneDevice && devices > 1) throw new UsageException($"--strategy one-device with {devices} devices ({options.Device}): name one, or use --strategy mirrored");
+    }
+
+    private static void CheckSharded(TrainOptions options)
+    {
+        if (options.ShardingStage is < 1 or > 3) throw new UsageException($"--sharding-stage {options.ShardingStage}: expected 1 (optimizer state), 2 (gradients too) or 3 (parameters too)");
+        if (options.VirtualShards > 0) throw new UsageException("--strategy sharded has no virtual shards: their sums are made of whole gradients");
+        if (options.GradientCompression != "none") throw new UsageException($"--strategy sharded reduces gradients by slices, which --gradient-compression {options.GradientCompression} does not");
     }
 
     private static void CheckParameterServer(TrainOptions options)
@@ -57,6 +66,7 @@ internal static class StrategyChoice
             return options.Strategy switch
             {
                 ParameterServer => new ParameterServerStrategy(devices, ServerOptions(options), options.Servers, ownsDevices: true),
+                Sharded => new ShardedStrategy(devices, options.ShardingStage, communication, ownsDevices: true),
                 CentralStorage => new CentralStorageStrategy(devices, storage: null, communication, ownsDevices: true),
                 null when devices.Count == 1 => new OneDeviceStrategy(devices[0], ownsDevice: true),
                 OneDevice => new OneDeviceStrategy(devices[0], ownsDevice: true),
@@ -103,16 +113,17 @@ internal static class StrategyChoice
         return name.Contains(',', StringComparison.Ordinal) ? throw new UsageException($"--device {options.Device}: each of the {job.WorldSize} processes has one device") : name;
     }
 
-    private static MultiWorkerMirroredStrategy Join(TrainOptions options, ClusterEnvironment job)
+    private static Strategy Join(TrainOptions options, ClusterEnvironment job)
     {
-        if (options.Strategy is not (null or MultiWorker))
-            throw new UsageException($"--strategy {options.Strategy} is for one process, this is one of {job.WorldSize} ({job.Reason}): leave it out, use --strategy multi-worker, or give parameter servers (disttrain launch --servers 1)");
+        if (options.Strategy is not (null or MultiWorker or Sharded))
+            throw new UsageException($"--strategy {options.Strategy} is for one process, this is one of {job.WorldSize} ({job.Reason}): leave it out, use --strategy multi-worker or sharded, or give parameter servers (disttrain launch --servers 1)");
         string name = DeviceOf(options, job);
         ProgressDisplay.Say(job.Reason);
         ComputeDevice device = DeviceCatalog.Open(name);
         try
         {
-            return new MultiWorkerMirroredStrategy(device, Communicator.Connect(job, Communication(options), device: device), ownsDevice: true);
+            ICommunicator communicator = Communicator.Connect(job, Communication(options), device: device);
+            return options.Strategy == Sharded ? new ShardedStrategy(device, communicator, options.ShardingStage, ownsDevice: true) : new MultiWorkerMirroredStrategy(device, communicator, ownsDevice: true);
         }
         catch
         {

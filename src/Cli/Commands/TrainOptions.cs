@@ -13,6 +13,7 @@ internal sealed record TrainOptions
     public string Algorithm { get; init; } = "own";
     public int VirtualShards { get; init; }
     public bool SyncBatchNorm { get; init; }
+    public int ShardingStage { get; init; } = 2;
     public int Servers { get; init; } = 1;
     public int? StalenessBound { get; init; }
     public int GradientsPerUpdate { get; init; } = 1;
@@ -62,10 +63,11 @@ internal sealed class TrainSymbols
     private readonly Option<string> _model = Text("--model", "convnet, resnet20 (any resnet6n+2) or mlp", s_defaults.Model);
     private readonly Option<string> _data = Text("--data", "digits, fashion-mnist-slice, fashion-mnist, or a folder with four IDX files", s_defaults.Data);
     private readonly Option<string> _device = Text("--device", "cpu, cpu:i/n, cuda:i, opencl:i, opencl:pocl; several with commas between; auto: all GPUs, or the CPU in halves", s_defaults.Device);
-    private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device, mirrored, central-storage, parameter-server, or multi-worker for one of several processes (default: by the number of processes and devices)" };
+    private readonly Option<string?> _strategy = new("--strategy") { Description = "one-device, mirrored, central-storage, sharded, parameter-server, or multi-worker for one of several processes (default: by the number of processes and devices)" };
     private readonly Option<string> _algorithm = Text("--algorithm", "how gradients are summed: own (the transport's way), ring, direct, tree, recursive-doubling or double-tree", s_defaults.Algorithm);
     private readonly Option<int> _virtualShards = new("--virtual-shards") { Description = "cut batches into this many shards (a power of two): the same bits on any number of devices up to it" };
     private readonly Option<bool> _syncBatchNorm = new("--sync-batch-norm") { Description = "batch norm by the statistics of the whole batch, not of each device's part" };
+    private readonly Option<int> _shardingStage = Number("--sharding-stage", "sharded: 1 divides the optimizer's state among devices, 2 gradients too, 3 parameters too", s_defaults.ShardingStage);
     private readonly Option<int> _servers = Number("--servers", "parameter-server: servers that variables are divided among", s_defaults.Servers);
     private readonly Option<int?> _stalenessBound = new("--staleness-bound") { Description = "parameter-server: updates that a gradient may be old; others wait (default: nobody waits)" };
     private readonly Option<int> _gradientsPerUpdate = Number("--gradients-per-update", "parameter-server: gradients whose mean makes an update; workers beyond are backups", s_defaults.GradientsPerUpdate);
@@ -103,7 +105,7 @@ internal sealed class TrainSymbols
         [
             _model, _data, _device, _strategy, _algorithm,
             _virtualShards, _syncBatchNorm, _compression,
-            _servers, _stalenessBound, _gradientsPerUpdate,
+            _shardingStage, _servers, _stalenessBound, _gradientsPerUpdate,
             _epochs, _steps, _batchSize, _accumulation, _precision,
             _optimizer, _learningRate, _schedule, _warmup, _momentum, _weightDecay, _clip,
             _seed, _noShuffle, _inputScale, _init,
@@ -125,6 +127,7 @@ internal sealed class TrainSymbols
             Algorithm = parsed.GetValue(_algorithm)!,
             VirtualShards = parsed.GetValue(_virtualShards),
             SyncBatchNorm = parsed.GetValue(_syncBatchNorm),
+            ShardingStage = parsed.GetValue(_shardingStage),
             Servers = parsed.GetValue(_servers),
             StalenessBound = parsed.GetValue(_stalenessBound),
             GradientsPerUpdate = parsed.GetValue(_gradientsPerUpdate),

@@ -42,6 +42,7 @@ internal sealed class TrainingRun : IDisposable
         {
             _trainer = new StrategyTrainer(_strategy, CreateModel, CreateOptimizer, Options(preemption), Variables());
             if (_trainer.Train(_batches, callbacks: null, cancellation).SampleCount == 0) _trainer.Evaluate(_testBatches, cancellation);
+            _trainer.Gather().Dispose();
             return null;
         }
         RunFolder folder = RunFolder.Create(_options);
@@ -52,7 +53,7 @@ internal sealed class TrainingRun : IDisposable
         TrainingResult result = ProgressDisplay.Run(display => _trainer.Train(_batches, [display, metrics], cancellation));
         // A run whose checkpoint has all its steps ends without an epoch, and so does a worker that others left no step.
         EvaluationResult test = metrics.LastEvaluation ?? _trainer.Evaluate(_testBatches, cancellation);
-        ModelFile.Save(_strategy.Replicas[0].Stream, _trainer.Model, _description, folder.Weights);
+        using (_trainer.Gather()) ModelFile.Save(_strategy.Replicas[0].Stream, _trainer.Model, _description, folder.Weights);
         return new TrainingReport(_options, _strategy, folder, result, test, metrics.EvaluationTime, _train.ClassNames);
     }
 

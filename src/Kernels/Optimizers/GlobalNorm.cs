@@ -42,6 +42,17 @@ public static class GlobalNorm
     public static void Clip(ExecutionStream stream, Tensor norm, IReadOnlyList<Tensor> gradients, float maxNorm)
     {
         Compute(stream, norm, gradients);
+        Scale(stream, gradients, norm, maxNorm);
+    }
+
+    /// <summary>The second half of <see cref="Clip"/>, by a norm that is there already, such as that of more gradients than these. Enqueues and returns.</summary>
+    /// <exception cref="ShapeException">The norm is no scalar, or a tensor is not f32.</exception>
+    public static void Scale(ExecutionStream stream, IReadOnlyList<Tensor> gradients, Tensor norm, float maxNorm)
+    {
+        const string Operation = "clip by norm";
+        ArgumentNullException.ThrowIfNull(gradients);
+        Check.Operand(Operation, stream, norm, default(Shape));
+        for (int i = 0; i < gradients.Count; i++) Check.Operand(Operation, stream, gradients[i], DType.F32, "gradient");
         for (int i = 0; i < gradients.Count; i++)
         {
             Tensor gradient = gradients[i];

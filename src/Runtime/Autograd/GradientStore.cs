@@ -25,6 +25,9 @@ public sealed class GradientStore : IDisposable
     /// </summary>
     public event Action<Parameter, Tensor>? GradientReady;
 
+    /// <summary>Asked for memory, by <see cref="Lend"/>, when a function is about to write a gradient that has none; null: the store allocates it.</summary>
+    internal Action<Parameter>? Lender { get; set; }
+
     /// <summary>The parameters whose gradients are collected, in the order given.</summary>
     public IReadOnlyList<Parameter> Parameters { get; }
 
@@ -70,8 +73,10 @@ public sealed class GradientStore : IDisposable
         gradient = null!;
         accumulate = false;
         if (!_slots.TryGetValue(parameter, out Slot? slot)) return false;
+        if (slot.Gradient is null) Lender?.Invoke(parameter);
         gradient = slot.Gradient ??= Tensor.Allocate(stream, parameter.Shape);
-        accumulate = slot.IsWritten;
+        accumulate = slot.IsWritten && !slot.IsFresh;
+        slot.IsFresh = false;
         return slot.IsWritten = slot.IsReached = true;
     }
 
@@ -85,6 +90,16 @@ public sealed class GradientStore : IDisposable
             slot.IsWritten = false;
         }
     }
+
+    /// <summary>Gives a gradient memory of the caller's for a while: it is overwritten first, whatever passes have written before.</summary>
+    internal void Lend(Parameter parameter, Tensor gradient)
+    {
+        Slot slot = Find(parameter);
+        (slot.Gradient, slot.IsBound, slot.IsFresh) = (gradient, true, true);
+    }
+
+    /// <summary>Ends what <see cref="Lend"/> began; that the parameter was reached stays known.</summary>
+    internal void TakeBack(Parameter parameter) => Find(parameter).Gradient = null;
 
     /// <summary>Counts the uses that a walk over these functions will meet, to know each parameter's last.</summary>
     internal void BeginWalk(List<Function> functions)
@@ -119,6 +134,7 @@ public sealed class GradientStore : IDisposable
         public Tensor? Gradient;
         public bool IsBound;
         public bool IsWritten;
+        public bool IsFresh;
         public bool IsReached;
         public int UsesLeft;
     }

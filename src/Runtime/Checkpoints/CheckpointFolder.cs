@@ -64,26 +64,32 @@ public sealed partial class CheckpointFolder
     {
         CheckpointManifest manifest = ReadManifest(step);
         using CpuDevice host = new("host", InstructionSets.Best, threadCount: 1);
+        foreach (string kind in new[] { ModelFile, OptimizerFile }) PartAssembly.Check(FilesOf(manifest, kind), PathOf(step));
         foreach (CheckpointFile file in manifest.Files) Read(host.DefaultStream, step, file, (_, _) => { });
         return manifest;
     }
 
-    /// <summary>Reads the tensors of one file, each compared with its checksum; the caller disposes them.</summary>
+    /// <summary>Reads the tensors of one file, or of all replicas' shares of it put together, each compared with its checksum; the caller disposes them.</summary>
     internal Dictionary<string, Tensor> Load(CpuDevice host, CheckpointManifest manifest, string file)
     {
-        CheckpointFile found = manifest.Files.FirstOrDefault(f => f.Name == file) ?? throw new CheckpointException($"{PathOf(manifest.Position.Step)}: its manifest names no {file}");
-        Dictionary<string, Tensor> tensors = [];
+        string place = PathOf(manifest.Position.Step);
+        CheckpointFile[] files = FilesOf(manifest, file);
+        if (files.Length == 0) throw new CheckpointException($"{place}: its manifest names no {file}");
+        PartAssembly.Check(files, place);
+        PartAssembly assembly = new(host.DefaultStream);
         try
         {
-            Read(host.DefaultStream, manifest.Position.Step, found, (name, tensor) => tensors.Add(name, tensor.Share()));
-            return tensors;
+            foreach (CheckpointFile found in files) Read(host.DefaultStream, manifest.Position.Step, found, (expected, tensor) => assembly.Add(expected, tensor, place));
+            return assembly.Tensors;
         }
         catch
         {
-            foreach (Tensor tensor in tensors.Values) tensor.Dispose();
+            foreach (Tensor tensor in assembly.Tensors.Values) tensor.Dispose();
             throw;
         }
     }
+
+    private static CheckpointFile[] FilesOf(CheckpointManifest manifest, string file) => [.. manifest.Files.Where(f => f.Name == file || CheckpointShare.IsShareOf(f.Name, file))];
 
     /// <summary>The checkpoint with the lowest validation loss, by manifests alone.</summary>
     internal (long Step, double Loss)? FindBest()
@@ -117,11 +123,50 @@ public sealed partial class CheckpointFolder
         }
     }
 
+    /// <summary>Takes a step's manifest away, before its files are written again.</summary>
+    internal void DeleteManifest(long step) => _storage.Delete($"{FolderOf(step)}/{CheckpointManifest.FileName}");
+
+    /// <summary>
+    /// Writes one replica's share of a checkpoint; blocks until it is on the disk. The first replica's call also waits until all shares are there, and writes the manifest. If it fails the
+    /// checkpoints before it are untouched; what was written of this one goes with the next.
+    /// </summary>
+    /// <exception cref="CheckpointException">Other replicas' shares did not come in time.</exception>
+    internal void WriteShare(TrainingPosition position, CheckpointShare share, StateSnapshot model, StateSnapshot optimizer, IReadOnlyDictionary<string, CheckpointPart> parts, TimeSpan longestWait, Func<bool> isGivenUp)
+    {
+        string folder = FolderOf(position.Step);
+        CheckpointFile[] own = [Write(folder, share.NameOf(ModelFile), model, parts), Write(folder, share.NameOf(OptimizerFile), optimizer, parts)];
+        CheckpointManifest note = new(CheckpointManifest.CurrentVersion, CheckpointManifest.CurrentCode, share.Count, position, own);
+        byte[] bytes = note.ToBytes();
+        _storage.Write($"{folder}/{share.NoteOf(share.Rank)}", file => file.Write(bytes));
+        if (share.Rank > 0) return;
+        long began = System.Diagnostics.Stopwatch.GetTimestamp();
+        CheckpointFile[] all = [.. Enumerable.Range(0, share.Count).SelectMany(rank => WaitForNote(position.Step, share, rank, () => System.Diagnostics.Stopwatch.GetElapsedTime(began) > longestWait || isGivenUp()).Files)];
+        PartAssembly.Check(all.Where(file => CheckpointShare.IsShareOf(file.Name, ModelFile)), PathOf(position.Step));
+        byte[] manifest = (note with { Files = all }).ToBytes();
+        _storage.Write($"{folder}/{CheckpointManifest.FileName}", file => file.Write(manifest));
+    }
+
+    private CheckpointManifest WaitForNote(long step, CheckpointShare share, int rank, Func<bool> isTooLate)
+    {
+        string name = $"{FolderOf(step)}/{share.NoteOf(rank)}";
+        while (true)
+        {
+            // Asked before the storage is: what came just in time counts.
+            bool isLast = isTooLate();
+            using (ICheckpointFile? file = _storage.Open(name))
+            {
+                if (file is not null) return CheckpointManifest.Read(file, _storage.PlaceOf(name));
+            }
+            if (isLast) throw new CheckpointException($"the share of replica {rank} of {share.Count} did not come: {_storage.PlaceOf(name)} is missing; all replicas must see the same folder");
+            Thread.Sleep(10);
+        }
+    }
+
     private void WriteFiles(TrainingPosition position, int replicas, StateSnapshot model, StateSnapshot optimizer)
     {
         string folder = FolderOf(position.Step);
         // The manifest of an earlier try would vouch for files that are about to change.
-        _storage.Delete($"{folder}/{CheckpointManifest.FileName}");
+        DeleteManifest(position.Step);
         CheckpointFile[] files = [Write(folder, ModelFile, model), Write(folder, OptimizerFile, optimizer)];
         CheckpointManifest manifest = new(CheckpointManifest.CurrentVersion, CheckpointManifest.CurrentCode, replicas, position, files);
         byte[] bytes = manifest.ToBytes();
@@ -192,14 +237,14 @@ public sealed partial class CheckpointFolder
         return file is not null;
     }
 
-    private CheckpointFile Write(string folder, string name, StateSnapshot snapshot)
+    private CheckpointFile Write(string folder, string name, StateSnapshot snapshot, IReadOnlyDictionary<string, CheckpointPart>? parts = null)
     {
         (Action<Stream> write, long byteCount) = SafetensorsWriter.Prepare(snapshot.Stream, snapshot.Tensors);
         _storage.Write($"{folder}/{name}", write);
-        return new CheckpointFile(name, byteCount, snapshot.Checksums());
+        return new CheckpointFile(name, byteCount, snapshot.Checksums(parts));
     }
 
-    private void Read(ExecutionStream stream, long step, CheckpointFile file, Action<string, Tensor> take)
+    private void Read(ExecutionStream stream, long step, CheckpointFile file, Action<CheckpointTensor, Tensor> take)
     {
         if (file.Name != Path.GetFileName(file.Name)) throw new CheckpointException($"{PathOf(step)}: its manifest names '{file.Name}', which is no file name");
         string name = $"{FolderOf(step)}/{file.Name}", path = _storage.PlaceOf(name);
@@ -212,7 +257,7 @@ public sealed partial class CheckpointFolder
             using Tensor tensor = reader.Load(stream, expected.Name);
             uint found = StateSnapshot.ChecksumOf(tensor);
             if (found != expected.Crc32C) throw new CheckpointException($"{path}, tensor '{expected.Name}': CRC-32C {found:x8}, {expected.Crc32C:x8} was written: damaged");
-            take(expected.Name, tensor);
+            take(expected, tensor);
         }
     }
 

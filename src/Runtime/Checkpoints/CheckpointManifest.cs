@@ -25,7 +25,14 @@ public sealed record AsynchronousSteps(long Floor, IReadOnlyList<long> DoneAhead
 /// <summary>A tensor as a manifest knows it.</summary>
 /// <param name="Name">Its name in the file.</param>
 /// <param name="Crc32C">Of its bytes.</param>
-public sealed record CheckpointTensor(string Name, uint Crc32C);
+/// <param name="Part">Which part of the tensor of that name it is, a vector of its elements; null: it is the whole.</param>
+public sealed record CheckpointTensor(string Name, uint Crc32C, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] CheckpointPart? Part = null);
+
+/// <summary>Consecutive elements of a tensor.</summary>
+/// <param name="Shape">Extents of the whole tensor.</param>
+/// <param name="First">The first element, in row-major order.</param>
+/// <param name="ElementCount">How many.</param>
+public sealed record CheckpointPart(IReadOnlyList<int> Shape, long First, long ElementCount);
 
 /// <summary>A file of a checkpoint.</summary>
 /// <param name="Name">Without folder.</param>

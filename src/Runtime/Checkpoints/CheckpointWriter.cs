@@ -12,37 +12,55 @@ internal sealed class CheckpointWriter : IDisposable
     private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(200);
     private readonly CheckpointFolder _folder;
     private readonly CheckpointOptions _options;
+    private readonly CheckpointShare? _share;
     private readonly StateSnapshot _model = new(), _optimizer = new();
     private readonly Thread _thread;
     private readonly Lock _lock = new();
     private readonly ManualResetEventSlim _wake = new(), _idle = new(initialState: true);
     private (TrainingPosition Position, int Replicas)? _next;
+    private IReadOnlyDictionary<string, CheckpointPart>? _parts;
     private (long Step, double Loss)? _best;
     private IReadOnlyList<long> _former = [];
-    private bool _isClosed;
+    private volatile bool _isClosed;
     private Exception? _lastFailure;
     private long _lastStep = -1, _failedStep = -1;
 
-    internal CheckpointWriter(CheckpointFolder folder, CheckpointOptions options)
+    /// <param name="folder">Where.</param>
+    /// <param name="options">What is kept.</param>
+    /// <param name="share">This replica's share of what all write together; null: it writes everything.</param>
+    internal CheckpointWriter(CheckpointFolder folder, CheckpointOptions options, CheckpointShare? share = null)
     {
-        (_folder, _options) = (folder, options);
-        if (!options.Resumes) _former = folder.Steps;
-        else if (options.KeepsBest) _best = folder.FindBest();
+        (_folder, _options, _share) = (folder, options, share);
+        if (Cleans && !options.Resumes) _former = folder.Steps;
+        else if (Cleans && options.KeepsBest) _best = folder.FindBest();
         Replica? replica = Replica.Current;
         _thread = new Thread(() => Work(replica)) { IsBackground = true, Name = "checkpoints" };
         _thread.Start();
     }
 
+    /// <summary>Whether nothing is being written.</summary>
+    internal bool IsIdle => _idle.IsSet;
+
+    /// <summary>The step written last; -1: none yet.</summary>
+    internal long LastStep => _lastStep;
+
+    /// <summary>Waits for what is being written.</summary>
+    internal void WaitUntilIdle() => _idle.Wait();
+
+    // One removes old checkpoints for all.
+    private bool Cleans => _share is null or { Rank: 0 };
+
     /// <summary>Takes a snapshot and has it written. Blocks for the copy.</summary>
     /// <returns>Whether it was taken; false while the one before is being written.</returns>
-    internal bool Save(ExecutionStream stream, Module model, Optimizer optimizer, TrainingPosition position, int replicas)
+    internal bool Save(ExecutionStream stream, SavedState state, TrainingPosition position, int replicas)
     {
         if (!_idle.IsSet) return false;
         using (MeasuredActivity.CheckpointSnapshot.Begin())
         {
-            _model.Take(stream, model.SaveState());
-            _optimizer.Take(stream, optimizer.SaveState());
+            _model.Take(stream, state.Model);
+            _optimizer.Take(stream, state.Optimizer);
         }
+        _parts = state.Parts;
         lock (_lock)
         {
             _next = (position, replicas);
@@ -54,14 +72,14 @@ internal sealed class CheckpointWriter : IDisposable
 
     /// <summary>The same for a checkpoint that must not be missing: waits until it is on the disk, and tries again for a while if that fails. One that is there already is not written again.</summary>
     /// <exception cref="CheckpointException">It could not be written.</exception>
-    internal void SaveNow(ExecutionStream stream, Module model, Optimizer optimizer, TrainingPosition position, int replicas)
+    internal void SaveNow(ExecutionStream stream, SavedState state, TrainingPosition position, int replicas)
     {
         long began = Stopwatch.GetTimestamp();
         TimeSpan pause = s_firstPause;
         _idle.Wait();
         while (_lastStep != position.Step)
         {
-            Save(stream, model, optimizer, position, replicas);
+            Save(stream, state, position, replicas);
             _idle.Wait();
             if (_lastFailure is not { } failure) return;
             if (Stopwatch.GetElapsedTime(began) + pause > _options.RetryFor)
@@ -108,7 +126,11 @@ internal sealed class CheckpointWriter : IDisposable
     {
         try
         {
-            using (MeasuredActivity.CheckpointWrite.Begin()) _folder.Write(position, replicas, _model, _optimizer);
+            using (MeasuredActivity.CheckpointWrite.Begin())
+            {
+                if (_share is null) _folder.Write(position, replicas, _model, _optimizer);
+                else _folder.WriteShare(position, _share, _model, _optimizer, _parts!, CheckpointShare.LongestWait, () => _isClosed);
+            }
             (_lastStep, _lastFailure) = (position.Step, null);
         }
 #pragma warning disable CA1031 // A storage may throw anything; on this thread it would end the process.
@@ -122,7 +144,7 @@ internal sealed class CheckpointWriter : IDisposable
             return;
         }
         if (_options.KeepsBest && position.ValidationLoss is { } loss && (_best is null || loss < _best.Value.Loss)) _best = (position.Step, loss);
-        Prune(position.Step);
+        if (Cleans) Prune(position.Step);
     }
 
     private void Prune(long written)

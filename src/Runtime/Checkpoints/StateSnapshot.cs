@@ -29,7 +29,7 @@ internal sealed class StateSnapshot : IDisposable
     }
 
     /// <summary>CRC-32C of each tensor's bytes.</summary>
-    internal CheckpointTensor[] Checksums() => [.. _tensors.Select(entry => new CheckpointTensor(entry.Key, ChecksumOf(entry.Value)))];
+    internal CheckpointTensor[] Checksums(IReadOnlyDictionary<string, CheckpointPart>? parts = null) => [.. _tensors.Select(entry => new CheckpointTensor(entry.Key, ChecksumOf(entry.Value), parts?.GetValueOrDefault(entry.Key)))];
 
     /// <summary>Of a tensor in host memory.</summary>
     internal static unsafe uint ChecksumOf(Tensor tensor)

@@ -4,7 +4,7 @@ using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
 
-/// <summary>A trainer's checkpoints: finds where to go on, and saves when it is time. All replicas go on from the same one; the first writes.</summary>
+/// <summary>A trainer's checkpoints: finds where to go on, and saves when it is time. All replicas go on from the same one; the first writes, or where variables are sharded each its share.</summary>
 internal sealed class TrainingCheckpoints : IDisposable
 {
     private readonly CheckpointOptions _options;
@@ -14,14 +14,16 @@ internal sealed class TrainingCheckpoints : IDisposable
     private readonly TimeProvider _clock;
     private long _savedAt, _resumedStep = -1;
 
-    internal TrainingCheckpoints(CheckpointOptions options, ReplicaVariables variables)
+    /// <summary>Collective where replicas save shares.</summary>
+    internal TrainingCheckpoints(ExecutionStream stream, CheckpointOptions options, ReplicaVariables variables)
     {
         options.Check();
         (_options, _variables, _folder) = (options, variables, new CheckpointFolder(options.Place));
         // Its timestamps only ever go forward; what the wall clock and the files' times say decides nothing.
         _clock = options.Clock;
         _savedAt = _clock.GetTimestamp();
-        if (variables.IsFirst) _writer = new CheckpointWriter(_folder, options);
+        if (variables.SavesShares) _writer = new CheckpointWriter(_folder, options, new CheckpointShare(variables.Shard.Index, variables.Shard.Count, AgreeOnRun(stream)));
+        else if (variables.IsFirst) _writer = new CheckpointWriter(_folder, options);
     }
 
     /// <summary>Time that training has stalled for snapshots.</summary>
@@ -41,8 +43,8 @@ internal sealed class TrainingCheckpoints : IDisposable
         manifest ??= _folder.ReadManifest((long)step[0] - 1);
         CheckCode(manifest);
         using CpuDevice host = new("host", InstructionSets.Best, threadCount: 1);
-        Load(stream, host, manifest, CheckpointFolder.ModelFile, state => _variables.Model.LoadState(stream, state));
-        Load(stream, host, manifest, CheckpointFolder.OptimizerFile, state => _variables.Optimizer.LoadState(_variables.OptimizerStream(stream), state));
+        Load(stream, host, manifest, CheckpointFolder.ModelFile, state => _variables.LoadModel(stream, state));
+        Load(stream, host, manifest, CheckpointFolder.OptimizerFile, state => _variables.LoadOptimizer(stream, state));
         _variables.OnLoaded(stream);
         _variables.Optimizer.StepCount = manifest.Position.OptimizerStep;
         if (manifest.Position.LossScale is { } scale) _variables.LossScaler?.Load(scale);
@@ -57,9 +59,9 @@ internal sealed class TrainingCheckpoints : IDisposable
     internal void AfterStep(ExecutionStream stream, Func<TrainingPosition> position, long step, bool endsEpoch)
     {
         if (_writer is null) return;
-        bool isDue = (_options.EveryStepCount > 0 && step % _options.EveryStepCount == 0) || (endsEpoch && _options.EveryEpoch)
-            || (_options.Every is { } every && _clock.GetElapsedTime(_savedAt) >= every);
-        if (isDue) Save(stream, position());
+        bool isDue = (_options.EveryStepCount > 0 && step % _options.EveryStepCount == 0) || (endsEpoch && _options.EveryEpoch);
+        bool isTime = _options.Every is { } every && _clock.GetElapsedTime(_savedAt) >= every;
+        if (_variables.SavesShares ? AgreeToSave(stream, isDue, isTime, step) : isDue || isTime) Save(stream, position());
     }
 
     /// <summary>Saves and waits until it is on the disk, unless this step is saved already.</summary>
@@ -69,7 +71,8 @@ internal sealed class TrainingCheckpoints : IDisposable
         if (_writer is null || position.Step == _resumedStep) return;
         long began = Stopwatch.GetTimestamp();
         using ActivityScope measured = MeasuredActivity.CheckpointStall.Begin();
-        _writer.SaveNow(stream, _variables.Model, _variables.Optimizer, position, _variables.Shard.Count);
+        if (_variables.SavesShares) SaveSharesNow(stream, position);
+        else _writer.SaveNow(stream, _variables.State(), position, _variables.Shard.Count);
         Stall += Stopwatch.GetElapsedTime(began);
     }
 
@@ -79,8 +82,54 @@ internal sealed class TrainingCheckpoints : IDisposable
     {
         long began = Stopwatch.GetTimestamp();
         using ActivityScope measured = MeasuredActivity.CheckpointStall.Begin();
-        if (_writer!.Save(stream, _variables.Model, _variables.Optimizer, position, _variables.Shard.Count)) _savedAt = _clock.GetTimestamp();
+        if (_writer!.Save(stream, _variables.State(), position, _variables.Shard.Count)) _savedAt = _clock.GetTimestamp();
         Stall += Stopwatch.GetElapsedTime(began);
+    }
+
+    private long AgreeOnRun(ExecutionStream stream)
+    {
+        // Exact as a double.
+        double[] run = [_variables.IsFirst ? Random.Shared.NextInt64(1L << 48) : 0];
+        _variables.Sum(stream, run);
+        return (long)run[0];
+    }
+
+    // All begin together: when nobody writes any more, by the first one's clock.
+    private bool AgreeToSave(ExecutionStream stream, bool isDue, bool isTime, long step)
+    {
+        if (!isDue && _options.Every is null) return false;
+        bool saves = isDue || (_variables.IsFirst && isTime);
+        double[] votes = [_variables.IsFirst && saves ? 1 : 0, _writer!.IsIdle ? 0 : 1];
+        _variables.Sum(stream, votes);
+        if (votes[0] == 0 || votes[1] > 0) return false;
+        Prepare(stream, step);
+        return true;
+    }
+
+    // Shares of an earlier try are about to change: nothing must vouch for them.
+    private void Prepare(ExecutionStream stream, long step)
+    {
+        if (_variables.IsFirst) _folder.DeleteManifest(step);
+        _variables.Sum(stream, new double[1]);
+    }
+
+    private void SaveSharesNow(ExecutionStream stream, TrainingPosition position)
+    {
+        _writer!.WaitUntilIdle();
+        if (_writer.LastStep != position.Step) Prepare(stream, position.Step);
+        CheckpointException? failure = null;
+        try
+        {
+            _writer.SaveNow(stream, _variables.State(), position, _variables.Shard.Count);
+        }
+        catch (CheckpointException own)
+        {
+            failure = own;
+        }
+        double[] failures = [failure is null ? 0 : 1];
+        _variables.Sum(stream, failures);
+        if (failure is not null) throw failure;
+        if (failures[0] > 0) throw new CheckpointException($"the checkpoint of step {position.Step} is not complete: {failures[0]:f0} of {_variables.Shard.Count} replicas could not write their shares");
     }
 
     private void CheckCode(CheckpointManifest manifest)

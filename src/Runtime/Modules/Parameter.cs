@@ -39,10 +39,11 @@ public sealed class Parameter
     /// <exception cref="InvalidOperationException">The module was not initialised.</exception>
     public Tensor Value
     {
-        get => _value ?? throw new InvalidOperationException($"parameter '{Name}' has no value yet; call Initialize on the root module first");
+        get => _value ?? Source?.ValueOf(this) ?? throw new InvalidOperationException($"parameter '{Name}' has no value; call Initialize on the root module first. Sharded variables take the values with them when they are disposed");
         set
         {
             ArgumentNullException.ThrowIfNull(value);
+            if (Source is not null) throw new InvalidOperationException($"parameter '{Name}' is divided among replicas: write into its value while ReplicaVariables.Gather holds it");
             if (value.Shape != Shape || value.DType != DType.F32)
                 throw new ShapeException($"parameter '{Name}': the value is {value.DType} {value.Shape}, expected {DType.F32} {Shape}");
             _value = value;
@@ -51,6 +52,9 @@ public sealed class Parameter
 
     /// <summary>The strategy's variables that it belongs to; null: none.</summary>
     internal ReplicaVariables? Owner { get; set; }
+
+    /// <summary>Gives values that are not kept; null: the value is here.</summary>
+    internal IParameterSource? Source { get; set; }
 
     internal bool HasValue => _value is not null;
 
@@ -68,6 +72,12 @@ public sealed class Parameter
         StateLoader.Copy(from, Value, copy.Value);
         return copy;
     }
+
+    /// <summary>A parameter of the same name for a part of the value, which stays the caller's.</summary>
+    internal Parameter Part(Tensor part) => new(_owner, _localName, part.Shape, Initializer) { Value = part };
+
+    /// <summary>Whether two parameters are of one module.</summary>
+    internal bool IsBeside(Parameter other) => _owner == other._owner;
 
     internal void Free()
     {

@@ -115,6 +115,16 @@ public abstract class ReplicaVariables : IDisposable
     /// <summary>Adds up numbers over all replicas, in place: losses, counts. Collective.</summary>
     public abstract void Sum(ExecutionStream stream, Span<double> numbers);
 
+    /// <summary>
+    /// Has the model hold all parameters' values, to be read and written, until the result is disposed. Where replicas keep only slices of them (<see cref="ShardedStrategy"/>, stage 3) they are there
+    /// in passes only otherwise, and this is collective; else it does nothing.
+    /// </summary>
+    public virtual IDisposable Gather(ExecutionStream stream) => NothingGathered.Instance;
+
+    /// <summary>Device memory that these variables take now.</summary>
+    public virtual VariableMemory Memory => new(
+        Model.Parameters().Sum(parameter => parameter.Value.ByteCount), Gradients.Parameters.Sum(parameter => Gradients.Of(parameter)?.ByteCount ?? 0), Optimizer.SaveState().Values.Sum(tensor => tensor.ByteCount));
+
     /// <summary>The stream of the device that the optimizer's state lies on.</summary>
     internal virtual ExecutionStream OptimizerStream(ExecutionStream stream) => stream;
 
@@ -141,6 +151,20 @@ public abstract class ReplicaVariables : IDisposable
 
     /// <summary>How gradients travel between replicas; null: as they are.</summary>
     internal virtual GradientCompression? Compression => null;
+
+    /// <summary>Whether each replica saves a share of its own, instead of the first one everything.</summary>
+    internal virtual bool SavesShares => false;
+
+    /// <summary>What this replica would save now.</summary>
+    internal virtual SavedState State() => new(Model.SaveState(), Optimizer.SaveState());
+
+    /// <summary>Loads whole tensors into the model. Called on all replicas alike.</summary>
+    /// <exception cref="StateMismatchException">They are another model's.</exception>
+    internal virtual void LoadModel(ExecutionStream stream, IReadOnlyDictionary<string, Tensor> state) => Model.LoadState(stream, state);
+
+    /// <summary>Loads whole tensors of state into the optimizer, or the parts of them that it has.</summary>
+    /// <exception cref="StateMismatchException">They are another optimizer's.</exception>
+    internal virtual void LoadOptimizer(ExecutionStream stream, IReadOnlyDictionary<string, Tensor> state) => Optimizer.LoadState(OptimizerStream(stream), state);
 
     /// <summary>Takes over values that were loaded into the model from outside.</summary>
     internal virtual void OnLoaded(ExecutionStream stream)
@@ -206,5 +230,14 @@ public abstract class ReplicaVariables : IDisposable
     {
         Gradients.Dispose();
         LossScaler?.Dispose();
+    }
+
+    private sealed class NothingGathered : IDisposable
+    {
+        internal static readonly NothingGathered Instance = new();
+
+        public void Dispose()
+        {
+        }
     }
 }

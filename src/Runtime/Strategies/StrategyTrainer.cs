@@ -39,6 +39,9 @@ public sealed class StrategyTrainer : IDisposable
     /// <summary>The model as the first replica of this process has it.</summary>
     public Module Model => _replicas[0].Model;
 
+    /// <summary>Those of all replicas of this process.</summary>
+    internal Module[] Models => [.. _replicas.Select(replica => replica.Model)];
+
     /// <summary>Its optimizer.</summary>
     public Optimizer Optimizer => _replicas[0].Variables.Optimizer;
 
@@ -68,6 +71,9 @@ public sealed class StrategyTrainer : IDisposable
     public Predictions Predict(IBatchSource batches, CancellationToken cancellation = default) =>
         _strategy.Run(replica => Predictor.Predict(replica.Stream, _replicas[replica.LocalIndex].Variables, batches, cancellation))[0];
 
+    /// <summary>Has the models of this process's replicas hold all values until the result is disposed; see <see cref="ReplicaVariables.Gather"/>. All processes must call it.</summary>
+    public IDisposable Gather() => new GatheredReplicas(_strategy, _strategy.Run(replica => _replicas[replica.LocalIndex].Variables.Gather(replica.Stream)));
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -76,5 +82,10 @@ public sealed class StrategyTrainer : IDisposable
             variables.Dispose();
             model.Dispose();
         }
+    }
+
+    private sealed class GatheredReplicas(Strategy strategy, IDisposable[] replicas) : IDisposable
+    {
+        public void Dispose() => strategy.Run(replica => replicas[replica.LocalIndex].Dispose());
     }
 }

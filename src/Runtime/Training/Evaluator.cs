@@ -40,6 +40,7 @@ public static class Evaluator
     {
         ArgumentNullException.ThrowIfNull(variables);
         variables.Refresh(stream);
+        using IDisposable values = variables.Gather(stream);
         return Evaluate(stream, variables.Model, batches, variables.EvaluationShard, numbers => variables.Sum(stream, numbers), cancellation);
     }
 

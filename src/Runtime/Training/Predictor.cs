@@ -27,6 +27,7 @@ public static class Predictor
     {
         ArgumentNullException.ThrowIfNull(variables);
         variables.Refresh(stream);
+        using IDisposable values = variables.Gather(stream);
         return Predict(stream, variables.Model, batches, variables.EvaluationShard, numbers => variables.Sum(stream, numbers), cancellation);
     }
 

@@ -65,7 +65,7 @@ public sealed class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(batches);
         if (batches.BatchCount == 0) throw new ArgumentException("there are no batches to train on", nameof(batches));
-        using TrainingCheckpoints? checkpoints = _configured.Checkpoints is { } folder ? new TrainingCheckpoints(folder, _variables) : null;
+        using TrainingCheckpoints? checkpoints = _configured.Checkpoints is { } folder ? new TrainingCheckpoints(stream, folder, _variables) : null;
         TrainingPosition? resumed = checkpoints?.Resume(stream);
         _options = resumed is null ? _configured : GoOnFrom(resumed);
         long stepCount = Math.Min(_options.StepLimit ?? long.MaxValue, (long)_options.EpochCount * batches.BatchCount);
@@ -230,7 +230,7 @@ public sealed class Trainer : IDisposable
     private void Fail(ExecutionStream stream, long step, float learningRate, float loss)
     {
         Parameter? first = Gradients.Parameters.FirstOrDefault(parameter =>
-            !IsFinite(stream, parameter.Value) || (Gradients.Of(parameter) is { } gradient && !IsFinite(stream, gradient)));
+            (parameter.HasValue && !IsFinite(stream, parameter.Value)) || (Gradients.Of(parameter) is { } gradient && !IsFinite(stream, gradient)));
         throw new NonFiniteLossException(step, learningRate, loss, first?.Name);
     }
 

@@ -3,7 +3,8 @@ namespace DistTrain.Runtime;
 /// <summary>
 /// Where checkpoints lie: folders one level deep with files in them, such as <c>step-000000000120/manifest.json</c>, an object store's keys with a common prefix. A storage keeps three promises that
 /// a checkpoint's safety rests on: a file appears whole or not at all, <see cref="Write"/> returns when it will survive a loss of power, and what was written later
-/// never survives without what was written before. Used by one writer at a time; read from any thread.
+/// never survives without what was written before. Used by one writer at a time, or by one of each replica
+/// where they save shares, each with files of its own; read from any thread.
 /// </summary>
 public interface ICheckpointStorage
 {

@@ -44,8 +44,9 @@ internal sealed class ParameterStoreSnapshots : IDisposable
     {
         if (variables.Version == _restoredVersion) return;
         TrainingPosition position = new(variables.Version, variables.Version, 0, null, 0, null, new AsynchronousSteps(ledger.Floor, ledger.DoneAhead));
-        if (waits) _writer.SaveNow(variables.Stream, variables.Model, variables.Optimizer, position, replicas: 1);
-        else if (_writer.Save(variables.Stream, variables.Model, variables.Optimizer, position, replicas: 1)) _savedAt = Stopwatch.GetTimestamp();
+        SavedState state = new(variables.Model.SaveState(), variables.Optimizer.SaveState());
+        if (waits) _writer.SaveNow(variables.Stream, state, position, replicas: 1);
+        else if (_writer.Save(variables.Stream, state, position, replicas: 1)) _savedAt = Stopwatch.GetTimestamp();
     }
 
     public void Dispose() => _writer.Dispose();
