@@ -12,11 +12,17 @@ internal sealed class ReductionAlgorithms(ITransport transport, CommunicatorOpti
     private readonly DoubleTreeAllReduce _doubleTree = new(transport, options.SegmentByteCount);
     private readonly PlannedAllReduce _recursiveDoubling = new(transport, RecursiveDoublingPlan.Create(transport.WorldSize));
 
+    // Decided once: small messages feel every look.
+    private readonly bool _isAlwaysOwn = transport.WorldSize == 1
+        || (options.Algorithm is null && options.Chooser is null && (options.Determinism != Determinism.FixedOrder || transport.IsFixedOrder));
+
     /// <summary>Runs a collective by one of our algorithms, if that is what the options want for it.</summary>
     /// <returns>False: it is the transport's.</returns>
-    internal bool TryRun(in HostCall call)
+    internal bool TryRun(in HostCall call) => !_isAlwaysOwn && TryOurs(call);
+
+    private bool TryOurs(in HostCall call)
     {
-        if (transport.WorldSize == 1 || Choose(call) is not { } algorithm) return false;
+        if (Choose(call) is not { } algorithm) return false;
         _agreement.Check(call);
         if (call.ElementCount == 0) return true;
         switch (algorithm)

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.Intrinsics.X86;
 using DistTrain.Kernels;
 
 namespace DistTrain.Collectives;
@@ -48,7 +49,9 @@ internal sealed class InProcessGroup
             if (Volatile.Read(ref _left) > 0) CheckLeft(own, condition);
             if (!_yields && spins < 64)
             {
-                Thread.SpinWait(4);
+                // One instruction where there is one: the runtime's own wait is a call, and longer than what is waited for.
+                if (X86Base.IsSupported) X86Base.Pause();
+                else Thread.SpinWait(4);
                 continue;
             }
             long now = Stopwatch.GetTimestamp();
@@ -65,8 +68,7 @@ internal sealed class InProcessGroup
     internal void BeginMove(InProcessRank own)
     {
         own.IsMoving = true;
-        // Either this sees a failure, or who failed sees this.
-        Interlocked.MemoryBarrier();
+        // Either this sees a failure, or who failed sees this: see Wake.
         if (Volatile.Read(ref _failure) is not { } failure) return;
         own.IsMoving = false;
         throw failure();
@@ -75,15 +77,17 @@ internal sealed class InProcessGroup
     /// <summary>Returns when no rank works on another one's memory, nor will: for calls that failed.</summary>
     internal void AwaitMoves()
     {
-        Interlocked.MemoryBarrier();
+        Interlocked.MemoryBarrierProcessWide();
         foreach (InProcessRank rank in Ranks)
             while (rank.IsMoving) Thread.Yield();
     }
 
-    /// <summary>To be called after what others may wait for was written.</summary>
+    /// <summary>
+    /// To be called after what others may wait for was written. Who writes and then looks for sleepers does it without a fence, several times in a call; the rare other side, who sleeps or
+    /// failed, has all cores order their writes and reads instead.
+    /// </summary>
     internal void Wake()
     {
-        Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _sleepers) == 0) return;
         lock (_gate) Monitor.PulseAll(_gate);
     }
@@ -123,6 +127,7 @@ internal sealed class InProcessGroup
         lock (_gate)
         {
             Interlocked.Increment(ref _sleepers);
+            Interlocked.MemoryBarrierProcessWide();
             // Once more, now that whoever brings it about will wake this one.
             if (!condition.IsMet && Volatile.Read(ref _failure) is null && (Volatile.Read(ref _left) == 0 || !IsLeft(condition, out _)))
                 Monitor.Wait(_gate, left < s_longestSleep ? left : s_longestSleep);
