@@ -4,6 +4,7 @@ using DistTrain.Bench;
 return args switch
 {
     ["rows", AllReduceCommand.Name, .. string[] rest] => AllReduceCommand.Run(rest),
+    ["rows", StrategyCommand.Name, .. string[] rest] => StrategyCommand.Run(rest),
     ["rows", StragglerCommand.Name, .. string[] rest] => StragglerCommand.Run(rest),
     ["rows", .. string[] rest] => RowsCommand.Run(rest),
     ["allocations", .. string[] rest] => AllocationsCommand.Run(rest),

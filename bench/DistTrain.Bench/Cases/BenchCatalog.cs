@@ -36,6 +36,7 @@ public static class BenchCatalog
                 output.WriteLine($"  {benchCase.Name.PadRight(WidestCaseName(name))}  {benchCase.Measure.Unit(),-9}  {benchCase.Measure.Better()} is better{(onCpu.Contains(benchCase.Name) ? "" : "  (GPU)")}");
         }
         PrintCollectives(output);
+        output.WriteLine($"{StrategyCommand.Name}: {StrategyCommand.Description}");
         output.WriteLine($"{StragglerCommand.Name}: {StragglerCommand.Description}");
         output.WriteLine($"peers: {string.Join(", ", PeerCatalog.Names)}");
         output.WriteLine($"  installed: {string.Join(", ", PeerCatalog.Installed("cpu").DefaultIfEmpty("none; bench/peers/setup.sh installs them"))}");

@@ -58,7 +58,7 @@ public sealed class Straggler(int workerCount, double slowdown, int batchSize)
         return samples / Stopwatch.GetElapsedTime(began).TotalSeconds;
     }
 
-    private static LabelledImages Images()
+    internal static LabelledImages Images()
     {
         Random random = new(1);
         byte[] pixels = new byte[2048 * 28 * 28], labels = new byte[2048];

@@ -1,0 +1,56 @@
+namespace DistTrain.Bench;
+
+/// <summary>Someone who trains, as fast as it can, and is measured in turn with others.</summary>
+/// <param name="name">Of the strategy, as in <c>--strategy</c>, or of a peer.</param>
+/// <param name="ranks">Replicas.</param>
+/// <param name="samplesPerStep">Samples of a step of all replicas together.</param>
+public abstract class Trainee(string name, int ranks, int samplesPerStep) : IDisposable
+{
+    private const int WarmUpSteps = 2;
+    private int _stepCount;
+
+    /// <summary>Of the strategy, as in <c>--strategy</c>, or of a peer.</summary>
+    public string Name => name;
+
+    /// <summary>Replicas.</summary>
+    public int Ranks => ranks;
+
+    /// <summary>What carries the gradients; null: nothing.</summary>
+    public virtual string? Transport => null;
+
+    /// <summary>Measures for about so long.</summary>
+    public Pace Measure(int milliseconds)
+    {
+        if (_stepCount == 0)
+        {
+            Run(WarmUpSteps);
+            double step = samplesPerStep / Math.Max(1e-9, Run(WarmUpSteps).SamplesPerSecond);
+            _stepCount = Math.Max(2, (int)(milliseconds * 1e-3 / step));
+        }
+        return Run(_stepCount);
+    }
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+
+    /// <summary>Goes on for so many steps.</summary>
+    protected abstract Pace Run(int stepCount);
+
+    /// <summary>What so many steps in so many seconds are.</summary>
+    protected Pace PaceOf(int stepCount, double seconds, (double Reduction, double Exposed) communication = default) =>
+        new((double)stepCount * samplesPerStep / seconds, seconds / stepCount, communication.Reduction / stepCount, communication.Exposed / stepCount);
+}
+
+/// <summary>How fast someone trains.</summary>
+/// <param name="SamplesPerSecond">Of all replicas together.</param>
+/// <param name="StepSeconds">Of one step.</param>
+/// <param name="ReductionSeconds">A step's reductions, each by itself; 0 where there are none.</param>
+/// <param name="ExposedSeconds">What a step waited for them.</param>
+public readonly record struct Pace(double SamplesPerSecond, double StepSeconds, double ReductionSeconds, double ExposedSeconds)
+{
+    /// <summary>The part of the reductions that backward hid.</summary>
+    public double HiddenShare => ReductionSeconds <= 0 ? 0 : Math.Clamp(1 - (ExposedSeconds / ReductionSeconds), 0, 1);
+
+    /// <summary>The part of the step that waits for reductions.</summary>
+    public double StallShare => ExposedSeconds / StepSeconds;
+}
