@@ -3,7 +3,7 @@ namespace DistTrain.Kernels;
 /// <summary>
 /// 2-D convolution (cross-correlation, as neural networks use it) and its gradients. Activations are NCHW [batch, channels, height, width],
 /// weights OIHW [output channels, input channels / groups, kernel height, kernel width]: PyTorch's layouts. All operands are f32 on the
-/// stream's device; outputs may not share memory with inputs. Enqueues and returns.
+/// stream's device, but inputs and weights that are only read may be bf16 or f16: results have the bits of the widened ones; outputs may not share memory with inputs. Enqueues and returns.
 /// On the CPU each element of an output or an input gradient is one chain of fused multiply-adds in ascending (channel, row, column), so its
 /// bits do not depend on threads or vector width; weight gradients add images in ascending order within a fixed partition.
 /// </summary>
@@ -22,7 +22,10 @@ public static class Convolution2d
     {
         ConvolutionGeometry geometry = CheckAll(ForwardName, stream, output, nameof(output), input, nameof(input), weight, nameof(weight), options);
         if (bias is not null) Check.Operand(ForwardName, stream, bias, new Shape(weight.Shape[0]));
+        Check.Rule(ForwardName, input.DType == weight.DType, $"input is {input.DType} and weight {weight.DType}; they must be of one type");
         if (output.ElementCount == 0) return;
+        using Tensor? wideInput = WidenedForCpu(stream, input), wideWeight = WidenedForCpu(stream, weight);
+        (input, weight) = (wideInput ?? input, wideWeight ?? weight);
         switch (activation)
         {
             case Activation.None: Forward<IdentityOperator>(stream, output, input, weight, bias, geometry); break;
@@ -46,6 +49,9 @@ public static class Convolution2d
         ConvolutionGeometry geometry =
             CheckAll(BackwardInputName, stream, dOutput, nameof(dOutput), dInput, nameof(dInput), weight, nameof(weight), options);
         if (dInput.ElementCount == 0) return;
+        Check.Operand(BackwardInputName, stream, dInput);
+        using Tensor? wide = WidenedForCpu(stream, weight);
+        weight = wide ?? weight;
         switch (stream.Device)
         {
             case CpuDevice { InstructionSet: InstructionSet.Reference }: Convolution2dReference.BackwardInput(dInput, dOutput, weight, geometry); break;
@@ -66,6 +72,9 @@ public static class Convolution2d
         ConvolutionGeometry geometry =
             CheckAll(BackwardWeightName, stream, dOutput, nameof(dOutput), input, nameof(input), dWeight, nameof(dWeight), options);
         if (dBias is not null) Check.Operand(BackwardWeightName, stream, dBias, new Shape(dWeight.Shape[0]));
+        Check.Operand(BackwardWeightName, stream, dWeight);
+        using Tensor? wide = WidenedForCpu(stream, input);
+        input = wide ?? input;
         switch (stream.Device)
         {
             case CpuDevice { InstructionSet: InstructionSet.Reference }:
@@ -95,10 +104,21 @@ public static class Convolution2d
         Tensor weight, string weightName, in Convolution2dOptions options)
     {
         Check.Operand(operation, stream, output, DType.F32, outputName);
-        Check.Operand(operation, stream, input, DType.F32, inputName);
-        Check.Operand(operation, stream, weight, DType.F32, weightName);
+        Check.Operand(operation, stream, input, ReadableType(input), inputName);
+        Check.Operand(operation, stream, weight, ReadableType(weight), weightName);
         ConvolutionGeometry geometry = ConvolutionGeometry.Of(operation, input.Shape, weight.Shape, options);
         Check.Operand(operation, stream, output, geometry.OutputShape, DType.F32, outputName);
         return geometry;
+    }
+
+    private static DType ReadableType(Tensor tensor) => tensor is { DType: DType.F16 or DType.BF16 } ? tensor.DType : DType.F32;
+
+    // The vector kernels read f32: for the time of one call there is a copy. Null where none is needed.
+    private static Tensor? WidenedForCpu(ExecutionStream stream, Tensor tensor)
+    {
+        if (tensor.DType == DType.F32 || stream.Device is not CpuDevice) return null;
+        Tensor wide = Tensor.Allocate(stream, tensor.Shape);
+        Cast.Convert(stream, wide, tensor);
+        return wide;
     }
 }

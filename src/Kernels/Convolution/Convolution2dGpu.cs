@@ -18,32 +18,23 @@ internal static class Convolution2dGpu
         GpuDevice gpu, ExecutionStream stream, Tensor output, Tensor input, Tensor weight, Tensor? bias, in ConvolutionGeometry geometry)
         where TActivation : unmanaged, IUnaryOperator
     {
-        if (geometry.OutputChannels >= FewChannels && FitsTiles(geometry))
+        switch (input.DType)
         {
-            ConvolutionTilesGpu.Run<ForwardProduct, TActivation>(
-                gpu, stream, output, weight, input, bias, geometry, Math.Max(1, geometry.TapCount), sliceCount: 1);
-            return;
+            case DType.BF16: Forward<TActivation, ushort, BrainElement>(gpu, stream, output, input, weight, bias, geometry); break;
+            case DType.F16: Forward<TActivation, ushort, HalfElement>(gpu, stream, output, input, weight, bias, geometry); break;
+            default: Forward<TActivation, float, FloatElement>(gpu, stream, output, input, weight, bias, geometry); break;
         }
-        gpu.Kernel(static accelerator =>
-            accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, int, ConvolutionGeometry>(ForwardKernel<TActivation>))(
-            GpuDevice.Native(stream), gpu.GridFor(output.ElementCount),
-            GpuDevice.View<float>(output), GpuDevice.View<float>(input), GpuDevice.View<float>(weight),
-            GpuDevice.View<float>(bias ?? weight), bias is null ? 0 : 1, geometry);
     }
 
     public static void BackwardInput(
         GpuDevice gpu, ExecutionStream stream, Tensor dInput, Tensor dOutput, Tensor weight, in ConvolutionGeometry geometry)
     {
-        if (geometry.InputChannels >= FewChannels && FitsTiles(geometry))
+        switch (weight.DType)
         {
-            ConvolutionTilesGpu.Run<BackwardInputProduct, IdentityOperator>(
-                gpu, stream, dInput, weight, dOutput, null, geometry, Math.Max(1, geometry.OutputChannels * geometry.KernelPlane), sliceCount: 1);
-            return;
+            case DType.BF16: BackwardInput<ushort, BrainElement>(gpu, stream, dInput, dOutput, weight, geometry); break;
+            case DType.F16: BackwardInput<ushort, HalfElement>(gpu, stream, dInput, dOutput, weight, geometry); break;
+            default: BackwardInput<float, FloatElement>(gpu, stream, dInput, dOutput, weight, geometry); break;
         }
-        gpu.Kernel(static accelerator =>
-            accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ConvolutionGeometry>(BackwardInputKernel))(
-            GpuDevice.Native(stream), gpu.GridFor(dInput.ElementCount),
-            GpuDevice.View<float>(dInput), GpuDevice.View<float>(dOutput), GpuDevice.View<float>(weight), geometry);
     }
 
     public static void BackwardWeight(
@@ -52,13 +43,11 @@ internal static class Convolution2dGpu
     {
         if (dWeight.ElementCount > 0)
         {
-            if (geometry.OutputChannels >= FewChannels && FitsTiles(geometry)) TiledWeight(gpu, stream, dWeight, dOutput, input, geometry, accumulate);
-            else
+            switch (input.DType)
             {
-                gpu.Kernel(static accelerator =>
-                    accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ConvolutionGeometry, int>(BackwardWeightKernel))(
-                    GpuDevice.Native(stream), gpu.RowGrid(dWeight.ElementCount),
-                    GpuDevice.View<float>(dWeight), GpuDevice.View<float>(dOutput), GpuDevice.View<float>(input), geometry, accumulate ? 1 : 0);
+                case DType.BF16: BackwardWeight<ushort, BrainElement>(gpu, stream, dWeight, dOutput, input, geometry, accumulate); break;
+                case DType.F16: BackwardWeight<ushort, HalfElement>(gpu, stream, dWeight, dOutput, input, geometry, accumulate); break;
+                default: BackwardWeight<float, FloatElement>(gpu, stream, dWeight, dOutput, input, geometry, accumulate); break;
             }
         }
         if (dBias is null || dBias.ElementCount == 0) return;
@@ -68,13 +57,62 @@ internal static class Convolution2dGpu
             GpuDevice.View<float>(dBias), GpuDevice.View<float>(dOutput), geometry, accumulate ? 1 : 0);
     }
 
-    private static void TiledWeight(
+    private static void Forward<TActivation, T, TElement>(
+        GpuDevice gpu, ExecutionStream stream, Tensor output, Tensor input, Tensor weight, Tensor? bias, in ConvolutionGeometry geometry)
+        where TActivation : unmanaged, IUnaryOperator where T : unmanaged where TElement : unmanaged, IGpuElement<T>
+    {
+        if (geometry.OutputChannels >= FewChannels && FitsTiles(geometry))
+        {
+            ConvolutionTilesGpu.Run<ForwardProduct, TActivation, T, TElement, T, TElement>(
+                gpu, stream, output, weight, input, bias, geometry, Math.Max(1, geometry.TapCount), sliceCount: 1);
+            return;
+        }
+        gpu.Kernel(static accelerator =>
+            accelerator.LoadKernel<ArrayView<float>, ArrayView<T>, ArrayView<T>, ArrayView<float>, int, ConvolutionGeometry>(ForwardKernel<TActivation, T, TElement>))(
+            GpuDevice.Native(stream), gpu.GridFor(output.ElementCount),
+            GpuDevice.View<float>(output), GpuDevice.View<T>(input), GpuDevice.View<T>(weight),
+            GpuDevice.View<float>(bias ?? output), bias is null ? 0 : 1, geometry);
+    }
+
+    private static void BackwardInput<T, TElement>(
+        GpuDevice gpu, ExecutionStream stream, Tensor dInput, Tensor dOutput, Tensor weight, in ConvolutionGeometry geometry)
+        where T : unmanaged where TElement : unmanaged, IGpuElement<T>
+    {
+        if (geometry.InputChannels >= FewChannels && FitsTiles(geometry))
+        {
+            ConvolutionTilesGpu.Run<BackwardInputProduct, IdentityOperator, T, TElement, float, FloatElement>(
+                gpu, stream, dInput, weight, dOutput, null, geometry, Math.Max(1, geometry.OutputChannels * geometry.KernelPlane), sliceCount: 1);
+            return;
+        }
+        gpu.Kernel(static accelerator =>
+            accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<T>, ConvolutionGeometry>(BackwardInputKernel<T, TElement>))(
+            GpuDevice.Native(stream), gpu.GridFor(dInput.ElementCount),
+            GpuDevice.View<float>(dInput), GpuDevice.View<float>(dOutput), GpuDevice.View<T>(weight), geometry);
+    }
+
+    private static void BackwardWeight<T, TElement>(
         GpuDevice gpu, ExecutionStream stream, Tensor dWeight, Tensor dOutput, Tensor input, in ConvolutionGeometry geometry, bool accumulate)
+        where T : unmanaged where TElement : unmanaged, IGpuElement<T>
+    {
+        if (geometry.OutputChannels >= FewChannels && FitsTiles(geometry))
+        {
+            TiledWeight<T, TElement>(gpu, stream, dWeight, dOutput, input, geometry, accumulate);
+            return;
+        }
+        gpu.Kernel(static accelerator =>
+            accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<T>, ConvolutionGeometry, int>(BackwardWeightKernel<T, TElement>))(
+            GpuDevice.Native(stream), gpu.RowGrid(dWeight.ElementCount),
+            GpuDevice.View<float>(dWeight), GpuDevice.View<float>(dOutput), GpuDevice.View<T>(input), geometry, accumulate ? 1 : 0);
+    }
+
+    private static void TiledWeight<T, TElement>(
+        GpuDevice gpu, ExecutionStream stream, Tensor dWeight, Tensor dOutput, Tensor input, in ConvolutionGeometry geometry, bool accumulate)
+        where T : unmanaged where TElement : unmanaged, IGpuElement<T>
     {
         int depth = Math.Max(1, geometry.BatchCount * geometry.OutputPlane);
         int sliceCount = Math.Clamp(depth / SliceDepth, 1, SliceLimit), sliceDepth = (depth + sliceCount - 1) / sliceCount;
         using Tensor slices = Tensor.Allocate(stream, new Shape(sliceCount, checked((int)dWeight.ElementCount)));
-        ConvolutionTilesGpu.Run<BackwardWeightProduct, IdentityOperator>(gpu, stream, slices, dOutput, input, null, geometry, sliceDepth, sliceCount);
+        ConvolutionTilesGpu.Run<BackwardWeightProduct, IdentityOperator, float, FloatElement, T, TElement>(gpu, stream, slices, dOutput, input, null, geometry, sliceDepth, sliceCount);
         gpu.Kernel(static accelerator => accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, int>(SliceSumKernel))(
             GpuDevice.Native(stream), gpu.GridFor(dWeight.ElementCount),
             GpuDevice.View<float>(dWeight), GpuDevice.View<float>(slices), accumulate ? 1 : 0);
@@ -94,9 +132,9 @@ internal static class Convolution2dGpu
         }
     }
 
-    private static void ForwardKernel<TActivation>(
-        ArrayView<float> output, ArrayView<float> input, ArrayView<float> weight, ArrayView<float> bias, int hasBias, ConvolutionGeometry g)
-        where TActivation : unmanaged, IUnaryOperator
+    private static void ForwardKernel<TActivation, T, TElement>(
+        ArrayView<float> output, ArrayView<T> input, ArrayView<T> weight, ArrayView<float> bias, int hasBias, ConvolutionGeometry g)
+        where TActivation : unmanaged, IUnaryOperator where T : unmanaged where TElement : unmanaged, IGpuElement<T>
     {
         TActivation activation = default;
         for (long i = Grid.GlobalLinearIndex; i < output.Length; i += (long)Grid.DimX * Group.DimX)
@@ -113,13 +151,14 @@ internal static class Convolution2dGpu
                 int c = tap / g.KernelPlane, u = tap / g.KernelWidth % g.KernelHeight, v = tap % g.KernelWidth;
                 int h = (y * g.StrideHeight) + u - g.PaddingHeight, w = (x * g.StrideWidth) + v - g.PaddingWidth;
                 if (h < 0 || h >= g.InputHeight || w < 0 || w >= g.InputWidth) continue;
-                sum += weight[((long)o * g.TapCount) + tap] * input[((((firstChannel + c) * g.InputHeight) + h) * g.InputWidth) + w];
+                sum += GpuElements.Read<T, TElement>(weight, ((long)o * g.TapCount) + tap) * GpuElements.Read<T, TElement>(input, ((((firstChannel + c) * g.InputHeight) + h) * g.InputWidth) + w);
             }
             output[i] = activation.Apply(sum);
         }
     }
 
-    private static void BackwardInputKernel(ArrayView<float> dInput, ArrayView<float> dOutput, ArrayView<float> weight, ConvolutionGeometry g)
+    private static void BackwardInputKernel<T, TElement>(ArrayView<float> dInput, ArrayView<float> dOutput, ArrayView<T> weight, ConvolutionGeometry g)
+        where T : unmanaged where TElement : unmanaged, IGpuElement<T>
     {
         for (long i = Grid.GlobalLinearIndex; i < dInput.Length; i += (long)Grid.DimX * Group.DimX)
         {
@@ -139,7 +178,7 @@ internal static class Convolution2dGpu
                     int y = top / g.StrideHeight, x = left / g.StrideWidth;
                     if (top < 0 || left < 0 || top % g.StrideHeight != 0 || left % g.StrideWidth != 0) continue;
                     if (y >= g.OutputHeight || x >= g.OutputWidth) continue;
-                    sum += dOutput[gradients + (y * g.OutputWidth) + x] * weight[filter + place];
+                    sum += dOutput[gradients + (y * g.OutputWidth) + x] * GpuElements.Read<T, TElement>(weight, filter + place);
                 }
             }
             dInput[i] = sum;
@@ -147,8 +186,9 @@ internal static class Convolution2dGpu
     }
 
     /// <summary>A group an element of the weight; its threads' sums are added pairwise in group memory.</summary>
-    private static void BackwardWeightKernel(
-        ArrayView<float> dWeight, ArrayView<float> dOutput, ArrayView<float> input, ConvolutionGeometry g, int accumulate)
+    private static void BackwardWeightKernel<T, TElement>(
+        ArrayView<float> dWeight, ArrayView<float> dOutput, ArrayView<T> input, ConvolutionGeometry g, int accumulate)
+        where T : unmanaged where TElement : unmanaged, IGpuElement<T>
     {
         ArrayView<float> sums = SharedMemory.Allocate<float>(256);
         BackwardWeightProduct product = default;
@@ -156,7 +196,7 @@ internal static class Convolution2dGpu
         int group = o / g.OutputChannels, depth = product.Depth(g);
         float sum = 0f;
         for (int k = thread; k < depth; k += Group.DimX)
-            sum += product.Left(dOutput, g, group, o % g.OutputChannels, k) * product.Right(input, g, group, k, tap);
+            sum += product.Left<float, FloatElement>(dOutput, g, group, o % g.OutputChannels, k) * product.Right<T, TElement>(input, g, group, k, tap);
         sums[thread] = sum;
         Group.Barrier();
         for (int half = Group.DimX / 2; half > 0; half /= 2)

@@ -21,10 +21,12 @@ internal static class ConvolutionTilesGpu
     /// <param name="geometry">The convolution.</param>
     /// <param name="sliceDepth">Depth of one slice.</param>
     /// <param name="sliceCount">Slices in all.</param>
-    public static void Run<TProduct, TActivation>(
+    public static void Run<TProduct, TActivation, TLeft, TLeftElement, TRight, TRightElement>(
         GpuDevice gpu, ExecutionStream stream, Tensor result, Tensor left, Tensor right, Tensor? bias, in ConvolutionGeometry geometry,
         int sliceDepth, int sliceCount)
         where TProduct : unmanaged, IConvolutionProduct where TActivation : unmanaged, IUnaryOperator
+        where TLeft : unmanaged where TLeftElement : unmanaged, IGpuElement<TLeft>
+        where TRight : unmanaged where TRightElement : unmanaged, IGpuElement<TRight>
     {
         TProduct product = default;
         int side = SideOf(gpu), tile = 4 * side;
@@ -32,16 +34,18 @@ internal static class ConvolutionTilesGpu
             (product.Rows(geometry) + tile - 1) / tile, (product.Columns(geometry) + tile - 1) / tile, sliceDepth,
             result.ElementCount / sliceCount, bias is null ? 0 : 1);
         gpu.Kernel(static accelerator =>
-            accelerator.LoadKernel<ArrayView<float>, ArrayView<float>, ArrayView<float>, ArrayView<float>, ConvolutionTiles, ConvolutionGeometry>(
-                Kernel<TProduct, TActivation>))(
+            accelerator.LoadKernel<ArrayView<float>, ArrayView<TLeft>, ArrayView<TRight>, ArrayView<float>, ConvolutionTiles, ConvolutionGeometry>(
+                Kernel<TProduct, TActivation, TLeft, TLeftElement, TRight, TRightElement>))(
             GpuDevice.Native(stream), new KernelConfig(checked(tiles.RowTiles * tiles.ColumnTiles * geometry.Groups * sliceCount), side * side),
-            GpuDevice.View<float>(result), GpuDevice.View<float>(left), GpuDevice.View<float>(right), GpuDevice.View<float>(bias ?? right),
+            GpuDevice.View<float>(result), GpuDevice.View<TLeft>(left), GpuDevice.View<TRight>(right), GpuDevice.View<float>(bias ?? result),
             tiles, geometry);
     }
 
-    private static void Kernel<TProduct, TActivation>(
-        ArrayView<float> result, ArrayView<float> left, ArrayView<float> right, ArrayView<float> bias, ConvolutionTiles tiles, ConvolutionGeometry g)
+    private static void Kernel<TProduct, TActivation, TLeft, TLeftElement, TRight, TRightElement>(
+        ArrayView<float> result, ArrayView<TLeft> left, ArrayView<TRight> right, ArrayView<float> bias, ConvolutionTiles tiles, ConvolutionGeometry g)
         where TProduct : unmanaged, IConvolutionProduct where TActivation : unmanaged, IUnaryOperator
+        where TLeft : unmanaged where TLeftElement : unmanaged, IGpuElement<TLeft>
+        where TRight : unmanaged where TRightElement : unmanaged, IGpuElement<TRight>
     {
         ArrayView<float> lefts = SharedMemory.Allocate<float>(1024), rights = SharedMemory.Allocate<float>(1024);
         TProduct product = default;
@@ -57,8 +61,8 @@ internal static class ConvolutionTilesGpu
             for (int i = thread; i < tile * side; i += Group.DimX)
             {
                 int row = firstRow + (i / side), k = depth + (i % side), column = firstColumn + (i % tile), k2 = depth + (i / tile);
-                lefts[(i % side * tile) + (i / side)] = row < rows && k < end ? product.Left(left, g, group, row, k) : 0f;
-                rights[i] = column < columns && k2 < end ? product.Right(right, g, group, k2, column) : 0f;
+                lefts[(i % side * tile) + (i / side)] = row < rows && k < end ? product.Left<TLeft, TLeftElement>(left, g, group, row, k) : 0f;
+                rights[i] = column < columns && k2 < end ? product.Right<TRight, TRightElement>(right, g, group, k2, column) : 0f;
             }
             Group.Barrier();
             for (int k = 0; k < side; k++)

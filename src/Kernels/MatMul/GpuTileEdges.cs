@@ -7,11 +7,8 @@ internal static class GpuTileEdges
 {
     /// <summary>An operand's element, or zero outside.</summary>
     public static float Element<T, TElement>(ArrayView<T> operand, long index, int linesLeft, int depthLeft)
-        where T : unmanaged where TElement : unmanaged, IGpuElement<T>
-    {
-        TElement element = default;
-        return linesLeft > 0 && depthLeft > 0 ? element.Widen(operand[index]) : 0f;
-    }
+        where T : unmanaged where TElement : unmanaged, IGpuElement<T> =>
+        linesLeft > 0 && depthLeft > 0 ? GpuElements.Read<T, TElement>(operand, index) : 0f;
 
     /// <summary>What the sums of a block start from: zero, or what the output holds.</summary>
     public static QuadBlock Load(ArrayView<float> output, long target, int row, int column, MatMulGpuProblem problem)

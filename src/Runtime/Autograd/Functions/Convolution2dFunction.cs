@@ -37,7 +37,7 @@ public sealed class Convolution2dFunction : Function
         bool records = tape.Records(input) || tape.Records(weight) || tape.Records(bias);
         if (records && ActivationFunction.NeedsInput(activation)) return ApplyThenActivate(input, weight, bias, options, activation);
         Variable output = tape.Allocate(options.OutputShape(input.Shape, weight.Shape));
-        Convolution2d.Forward(tape.Stream, output.Value, input.Value, weight.Value, bias?.Value, options, activation);
+        Convolution2d.Forward(tape.Stream, output.Value, tape.ComputesRounded ? input.Operand : input.Value, tape.Operand(new ParameterUse(weight)), bias?.Value, options, activation);
         return records ? tape.Record(output, new Convolution2dFunction(input, output, weight, bias, options, activation)) : output;
     }
 
@@ -48,8 +48,9 @@ public sealed class Convolution2dFunction : Function
         {
             Tensor target = RewriteOutputGradient(out Tensor old);
             Activations.Backward(Stream, target, old, null, _output.Value, _activation);
+            _output.StoreAway();
         }
-        if (_input.RequiresGradient) Convolution2d.BackwardInput(Stream, Target(_input), OutputGradient, _weight.Value, _options);
+        if (_input.RequiresGradient) Convolution2d.BackwardInput(Stream, Target(_input), OutputGradient, Output.Tape.Operand(_weight), _options);
     }
 
     /// <inheritdoc/>
@@ -61,7 +62,7 @@ public sealed class Convolution2dFunction : Function
         if (_bias is not null && gradients.TryTarget(Stream, _bias, out Tensor biasGradient, out addsBias)) bias = biasGradient;
         bool wantsWeight = gradients.TryTarget(Stream, _weight.Parameter, out Tensor weight, out bool addsWeight);
         bool isJoint = wantsWeight && addsBias == addsWeight;
-        if (wantsWeight) Convolution2d.BackwardWeight(Stream, weight, isJoint ? bias : null, OutputGradient, _input.Value, _options, addsWeight);
+        if (wantsWeight) Convolution2d.BackwardWeight(Stream, weight, isJoint ? bias : null, OutputGradient, _input.Operand, _options, addsWeight);
         if (bias is not null && !isJoint) Reduction.Sum(Stream, bias, OutputGradient, addsBias, 0, 2, 3);
     }
 

@@ -59,6 +59,7 @@ public sealed class LinearFunction : Function
         {
             Tensor target = RewriteOutputGradient(out Tensor old);
             Activations.Backward(Stream, target, old, null, _output.Value, _activation);
+            _output.StoreAway();
         }
         if (!_input.RequiresGradient) return;
         Tensor inputGradient = Target(_input, out bool accumulate);
