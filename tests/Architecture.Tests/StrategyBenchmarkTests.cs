@@ -23,14 +23,25 @@ public sealed class StrategyBenchmarkTests : IDisposable
         JsonElement[] rows = Measured("--only", "speed,shards", "--model", "mlp", "--batch", "8", "--ranks", "1,2", "--rounds", "1", "--ms", "20", "--against", "none");
 
         Assert.All(rows, row => Assert.Equal(["bench", "case", "threads", "ranks", "transport", "algorithm", "impl", "value", "unit", "better"], row.EnumerateObject().Select(column => column.Name)));
-        Assert.Equal(["one-device", "independent", "mirrored", "central-storage", "multi-worker"], Of(rows, "strategy").Select(row => Text(row, "algorithm")).Where(name => !name.Contains("cores", StringComparison.Ordinal)));
+        Assert.Equal(["one-device", "independent", "mirrored", "central-storage", "sharded", "parameter-server", "multi-worker"], Of(rows, "strategy").Select(row => Text(row, "algorithm")).Where(name => !name.Contains("cores", StringComparison.Ordinal)));
         Assert.All(Of(rows, "strategy"), row => Assert.True(row.GetProperty("value").GetDouble() > 0));
-        foreach (string share in (string[])["strategy-efficiency", "strategy-overlap", "strategy-stall"])
-            Assert.Equal([("mirrored", "inprocess"), ("central-storage", "inprocess"), ("multi-worker", "shm")], Of(rows, share).Select(row => (Text(row, "algorithm"), Text(row, "transport"))));
+        Assert.Equal(["mirrored", "central-storage", "sharded", "parameter-server", "multi-worker"], Of(rows, "strategy-efficiency").Select(row => Text(row, "algorithm")));
+        foreach (string share in (string[])["strategy-overlap", "strategy-stall"])
+            Assert.Equal([("mirrored", "inprocess"), ("central-storage", "inprocess"), ("sharded", "inprocess"), ("multi-worker", "shm")], Of(rows, share).Select(row => (Text(row, "algorithm"), Text(row, "transport"))));
         Assert.All(Of(rows, "strategy-overlap"), row => Assert.InRange(row.GetProperty("value").GetDouble(), 0, 1));
         // Reductions took time, and some of it was waited for: the meter's numbers arrive, from other processes too.
         Assert.All(Of(rows, "strategy-stall"), row => Assert.InRange(row.GetProperty("value").GetDouble(), 1e-9, 1));
         Assert.Equal(["convnet, 8 shards of 32", "mlp, 8 shards of 32"], Of(rows, "virtual-shards").Select(row => Text(row, "case")));
+    }
+
+    [Fact]
+    public void A_job_whose_process_is_killed_trains_again()
+    {
+        Assert.SkipUnless(HasShim, "the collectives' native library is not built here");
+        Assert.SkipUnless(OperatingSystem.IsLinux() && File.Exists(Repository.PathOf("artifacts", "bin", "DistTrain.Cli", new DirectoryInfo(AppContext.BaseDirectory).Name, "disttrain.dll")), "the command-line tool is not built here");
+        JsonElement row = Assert.Single(Measured("--only", "recovery", "--rounds", "1"));
+        Assert.Equal(("recovery", "s"), (Text(row, "bench"), Text(row, "unit")));
+        Assert.InRange(row.GetProperty("value").GetDouble(), 0.01, 120);
     }
 
     [Fact]

@@ -25,6 +25,8 @@ public sealed class SpeedContest(StrategyOptions options, CommunicationMeter met
     [
         ("mirrored", devices => new MirroredStrategy(devices, ownsDevices: true)),
         ("central-storage", devices => new CentralStorageStrategy(devices, ownsDevices: true)),
+        ("sharded", devices => new ShardedStrategy(devices, ownsDevices: true)),
+        ("parameter-server", devices => new ParameterServerStrategy(devices, ownsDevices: true)),
     ];
 
     /// <summary>Measures everyone with so many replicas. Independent runs come first.</summary>

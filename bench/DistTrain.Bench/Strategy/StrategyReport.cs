@@ -66,10 +66,15 @@ public sealed class StrategyReport(StrategyOptions options, TextWriter output)
         if (communicates)
         {
             Add("strategy-efficiency", name, trainee.Ranks, trainee.Transport, trainee.Name, "disttrain", efficiency, "of independent runs", "higher");
+        }
+        // Workers of a parameter server reduce nothing together.
+        bool reduces = result.Median(pace => pace.ReductionSeconds) > 0;
+        if (reduces)
+        {
             Add("strategy-overlap", name, trainee.Ranks, trainee.Transport, trainee.Name, "disttrain", result.Median(pace => pace.HiddenShare), "of reductions hidden", "higher");
             Add("strategy-stall", name, trainee.Ranks, trainee.Transport, trainee.Name, "disttrain", result.Median(pace => pace.StallShare), "of the step", "lower");
         }
-        string shares = communicates ? Invariant($"{efficiency,12:F3}{result.Median(pace => pace.HiddenShare),9:P0}{result.Median(pace => pace.StallShare),9:P1}") : "";
+        string shares = (communicates ? Invariant($"{efficiency,12:F3}") : "") + (reduces ? Invariant($"{result.Median(pace => pace.HiddenShare),9:P0}{result.Median(pace => pace.StallShare),9:P1}") : "");
         output.WriteLine(Invariant($"{trainee.Name,-24}{trainee.Ranks,9}{trainee.Transport ?? "",11}{result.Median(pace => pace.SamplesPerSecond),11:N0}") + shares);
     }
 
