@@ -36,7 +36,8 @@ public sealed class ParameterServerHost : IAsyncDisposable
         // Empty: nothing of Kestrel's is taken from the environment or from files.
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddSingleton(new ParameterConnectionHandler(_connections, _store, options));
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        // Slices go out one behind the other: the next is copied while the one before is sent.
+        builder.WebHost.UseKestrelCore().UseSockets(sockets => sockets.MaxWriteBufferSize = 2 * FramePipes.SliceByteCount).ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxConcurrentConnections = options.MaxConnectionCount + options.MaxGreetingCount;

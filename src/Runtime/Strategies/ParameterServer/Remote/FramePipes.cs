@@ -18,7 +18,7 @@ internal sealed class ConnectionPulse
 internal static class FramePipes
 {
     /// <summary>Bytes after which a writer waits until the other side has taken them.</summary>
-    internal const int SliceByteCount = 64 * 1024;
+    internal const int SliceByteCount = 256 * 1024;
 
     /// <summary>Takes in the next head.</summary>
     /// <exception cref="ParameterConnectionException">The connection ended.</exception>
