@@ -79,9 +79,12 @@ internal sealed class ServedLaunch(LaunchOptions options, JobSecret secret, Laun
         if (isAsked || (exit.IsSuccess && !process.IsServer))
         {
             process.IsDone = true;
-            if (!exit.IsSuccess) _firstFailure ??= exit;
+            // A server that was told to stop may have no more to say than the signal.
+            bool isTold = process.IsServer && _areServersStopped && exit.Signal == SignalName.Terminate;
+            if (!exit.IsSuccess && !isTold) _firstFailure ??= exit;
             return null;
         }
+        process.Settle();
         errors.Say(process.Report());
         // What the command line asks for is as impossible the next time.
         if (_restarts == options.MaxRestarts || exit.ExitCode == ExitCode.Usage)

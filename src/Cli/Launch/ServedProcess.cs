@@ -41,16 +41,21 @@ internal sealed class ServedProcess(bool isServer, int index, LaunchOptions opti
         _pumps.Add(new OutputPump([new RankStream(standardError, prefix, _tail, errors, RankLog.Create(options, RestartCount, file, "stderr"))], $"errors of {Name}"));
     }
 
-    /// <summary>After its end: ends what it has left in its group, and makes it ready to start again.</summary>
-    public void Clear()
+    /// <summary>After its end: ends what it has left in its group, and takes in what was still written.</summary>
+    public void Settle()
     {
         Current!.Signal(SignalName.Kill);
         Drain(() => false);
+    }
+
+    /// <summary>Makes it ready to start again.</summary>
+    public void Clear()
+    {
         Reap();
         RestartCount++;
     }
 
-    /// <summary>What it came to, with its last lines.</summary>
+    /// <summary>What it came to, with its last lines; once it has settled.</summary>
     public string Report()
     {
         RankExit exit = Current!.Exit!;

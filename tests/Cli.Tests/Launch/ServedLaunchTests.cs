@@ -31,7 +31,7 @@ public sealed partial class ServedLaunchTests
     {
         // The first server and worker 1 fail at their first start; worker 1 at its second too, by a signal.
         ToolResult result = Launch("--servers", "1", "--nproc-per-node", "3", "--max-restarts", "3", "--", "bash", "-c",
-            "echo $DISTTRAIN_ROLE $RANK started $TORCHELASTIC_RESTART_COUNT; case $DISTTRAIN_ROLE$RANK$TORCHELASTIC_RESTART_COUNT in server0) exit 7;; worker10) exit 9;; worker11) kill -KILL $$;; esac; [ $DISTTRAIN_ROLE = worker ] && sleep 0.8 && exit 0; trap 'exit 0' TERM; sleep 60 & wait");
+            "echo $DISTTRAIN_ROLE $RANK started $TORCHELASTIC_RESTART_COUNT; case $DISTTRAIN_ROLE$RANK$TORCHELASTIC_RESTART_COUNT in server0) exit 7;; worker10) exit 9;; worker11) kill -KILL $$;; esac; [ $DISTTRAIN_ROLE = worker ] && sleep 2 && exit 0; trap 'exit 0' TERM; sleep 60 & wait");
 
         Assert.True(result.ExitCode == 0, result.Errors);
         Assert.Equal(["[0] worker 0 started 0", "[1] worker 1 started 0", "[1] worker 1 started 1", "[1] worker 1 started 2", "[2] worker 2 started 0", "[server 0] server started 0", "[server 0] server started 1"],
@@ -39,6 +39,13 @@ public sealed partial class ServedLaunchTests
         Assert.Contains("server 0 starts again; workers wait for it", result.Errors, StringComparison.Ordinal);
         Assert.Matches(@"worker 1 \(pid \d+\) failed with SIGKILL; its last line:", result.Errors);
         Assert.Contains("restart 3 of 3: ", result.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_server_that_ends_by_the_signal_that_it_is_told_with_is_no_failure()
+    {
+        ToolResult result = Launch("--servers", "1", "--nproc-per-node", "1", "--", "bash", "-c", "[ $DISTTRAIN_ROLE = worker ] && exit 0; exec sleep 60");
+        Assert.True(result.ExitCode == 0, result.Errors);
     }
 
     [Fact]
