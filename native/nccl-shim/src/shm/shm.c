@@ -7,7 +7,7 @@
 #include "shm.h"
 
 /* Up to these sizes one barrier and a detour over the slots are faster than two barriers. */
-enum { SMALL_BYTES = 16 * 1024, SMALL_BYTES_MAPPED = 2 * 1024, CROWDED_SMALL_BYTES = 64 * 1024, CROWDED_SMALL_BYTES_MAPPED = 16 * 1024 };
+enum { SMALL_BYTES = 16 * 1024, PAIR_SMALL_BYTES = 2 * 1024, SMALL_BYTES_MAPPED = 2 * 1024, CROWDED_SMALL_BYTES = 64 * 1024, CROWDED_SMALL_BYTES_MAPPED = 16 * 1024 };
 
 dt_status shm_collective(dt_comm *comm, const dt_call *call) {
     shm *self = shm_of(comm);
@@ -49,6 +49,7 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
     self->small_bytes = self->oversubscribed ? CROWDED_SMALL_BYTES : SMALL_BYTES;
     self->mapped_small_bytes = self->oversubscribed ? CROWDED_SMALL_BYTES_MAPPED : SMALL_BYTES_MAPPED;
     if (self->small_bytes > self->segment_bytes) self->small_bytes = self->segment_bytes;
+    self->pair_small_bytes = self->oversubscribed ? self->small_bytes : PAIR_SMALL_BYTES;
     return shm_barrier(self);
 }
 

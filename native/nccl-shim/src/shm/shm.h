@@ -37,7 +37,7 @@ typedef struct shm {
     shm_control *control;
     shm_rank *ranks, *own;
     shm_layout layout;
-    int64_t segment_bytes, small_bytes, mapped_small_bytes;
+    int64_t segment_bytes, small_bytes, mapped_small_bytes, pair_small_bytes;
     uint64_t phase;
     bool same_process, oversubscribed;
     bool fenced; /* stores that are waited for are locked ones (wait.c) */

@@ -116,7 +116,7 @@ static dt_status three_steps(const staged *at) {
 static staged plan(shm *self, const dt_call *call) {
     staged at = {.self = self, .call = call, .size = dtype_bytes(call->dtype), .parts = 1};
     if (call->verb == DT_VERB_REDUCE_SCATTER || call->verb == DT_VERB_ALL_TO_ALL) at.parts = self->comm.world_size;
-    if (call->verb == DT_VERB_ALL_REDUCE || call->verb == DT_VERB_REDUCE) at.three_steps = call->count * at.size > self->small_bytes;
+    if (call->verb == DT_VERB_ALL_REDUCE || call->verb == DT_VERB_REDUCE) at.three_steps = call->count * at.size > (staged_is_pair(self, call) ? self->pair_small_bytes : self->small_bytes);
     at.segment = self->segment_bytes / at.parts / at.size;
     at.segments = (call->count + at.segment - 1) / at.segment;
     return at;
@@ -154,5 +154,5 @@ dt_status shm_staged(shm *self, const dt_call *call, bool *mapped) {
         if (status != DT_OK) return status;
     }
     if (!at.three_steps) return two_steps(&at);
-    return self->comm.world_size == 2 && call->verb == DT_VERB_ALL_REDUCE ? staged_pair(&at) : three_steps(&at);
+    return staged_is_pair(self, call) ? staged_pair(&at) : three_steps(&at);
 }
