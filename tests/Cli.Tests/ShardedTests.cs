@@ -35,6 +35,30 @@ public sealed class ShardedTests
         Assert.Equal(expected, Weights(resumed, folder["one"]));
     }
 
+    [Theory]
+    [InlineData("2")]
+    [InlineData("3")]
+    public void A_group_whose_rank_was_killed_while_shares_are_written_ends_with_the_unbroken_runs_bits(string stage)
+    {
+        using TemporaryFolder folder = new();
+        float[] expected = Weights(Tool.Run([.. s_training, "--steps", "60", "--device", "cpu:0/2,cpu:1/2", "--output", folder["unbroken"]]), folder["unbroken"]);
+        // The first time, rank 1 is killed as soon as there is a checkpoint; there is one for every step that finds the writers idle.
+        const string Script = """
+            if [ "$RANK" = 1 ] && [ "$TORCHELASTIC_RESTART_COUNT" = 0 ]; then
+                ( for i in $(seq 600); do ls "$1"/step-*/manifest.json >/dev/null 2>&1 && break; sleep 0.02; done; kill -9 $$ ) &
+            fi
+            checkpoints=$1; shift
+            exec "$@" --checkpoint "$checkpoints"
+            """;
+
+        ToolResult launched = Tool.Run(["launch", "--nproc-per-node", "2", "--max-restarts", "2", "--", "bash", "-c", Script, "rank", folder["checkpoints"],
+            "dotnet", Tool.Program, .. s_training, "--steps", "60", "--strategy", "sharded", "--sharding-stage", stage, "--checkpoint-every", "1", "--output", folder["run"]]);
+
+        Assert.Equal(expected, Weights(launched, folder["run"]));
+        Assert.Contains("rank 1 failed (SIGKILL)", launched.Errors, StringComparison.Ordinal);
+        Assert.Contains("going on from the checkpoint of step", launched.Errors, StringComparison.Ordinal);
+    }
+
     private static float[] Weights(ToolResult result, string folder)
     {
         Assert.True(result.ExitCode == 0, result.Errors);
