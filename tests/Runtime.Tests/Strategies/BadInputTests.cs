@@ -85,8 +85,8 @@ public sealed class BadInputTests
     {
         using Strategy strategy = Create("mirrored", [Device()]);
         using Mlp model = new(64, 16, 4);
-        Assert.Equal("parameter 'fc1.weight' has no value yet; call Initialize on the root module first",
-            Assert.Throws<InvalidOperationException>(() => strategy.CreateVariables(strategy.Replicas[0], model, p => new Sgd(p))).Message);
+        Assert.StartsWith("parameter 'fc1.weight' has no value; call Initialize on the root module first",
+            Assert.Throws<InvalidOperationException>(() => strategy.CreateVariables(strategy.Replicas[0], model, p => new Sgd(p))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
