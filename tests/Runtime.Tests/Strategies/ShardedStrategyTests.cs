@@ -127,6 +127,7 @@ public sealed class ShardedStrategyTests
                 return replica.Device.Pool.PeakRentedByteCount + (stage == 0 ? variables.Memory.GradientByteCount : 0);
             }).Max();
         })];
+        TestContext.Current.TestOutputHelper!.WriteLine($"peaks of mirrored and stages 1 to 3: {string.Join(", ", peaks)} bytes");
         Assert.True(peaks[0] > peaks[1] && peaks[1] > peaks[2] && peaks[2] > peaks[3], string.Join(", ", peaks));
         // 16, 10, 7 and 4 bytes a parameter, and units in flight.
         Assert.True(peaks[3] < 0.55 * peaks[0], string.Join(", ", peaks));
@@ -199,6 +200,18 @@ public sealed class ShardedStrategyTests
         Assert.StartsWith("sharded: there is no stage 4", Assert.Throws<ArgumentException>(() => new ShardedStrategy([replica.Device], 4)).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void On_OpenCL_it_gives_mirroreds_bits_too()
+    {
+        _ = TestDevices.Get(TestDevice.OpenClPocl);
+        // Each opened device compiles its kernels: all runs share two.
+        using ComputeDevice first = DeviceCatalog.Open("opencl:pocl"), second = DeviceCatalog.Open("opencl:pocl");
+        VariableOptions options = s_smallUnits with { ClipNorm = 1000 };
+        float[] expected = Train(new MirroredStrategy([first, second]), "adam", options, stepCount: 4);
+        foreach (int stage in Environment.GetEnvironmentVariable("DISTTRAIN_SOAK") == "1" ? new[] { 1, 2, 3 } : [3])
+            Assert.Equal(expected, Train(new ShardedStrategy([first, second], stage), "adam", options, stepCount: 4));
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
@@ -240,11 +253,11 @@ public sealed class ShardedStrategyTests
         return model;
     }
 
-    private static float[] Train(Strategy strategy, string optimizer, VariableOptions? options = null, int accumulationSteps = 1, Func<Replica, Module>? model = null)
+    private static float[] Train(Strategy strategy, string optimizer, VariableOptions? options = null, int accumulationSteps = 1, Func<Replica, Module>? model = null, int stepCount = StepCount)
     {
         using (strategy)
         {
-            using StrategyTrainer trainer = new(strategy, model ?? Model, p => optimizer == "sgd" ? new Sgd(p, 0.9f) : new Adam(p), Options(accumulationSteps), (options ?? new VariableOptions()) with { ChecksReplicas = strategy.ReplicaCount > 1 });
+            using StrategyTrainer trainer = new(strategy, model ?? Model, p => optimizer == "sgd" ? new Sgd(p, 0.9f) : new Adam(p), Options(accumulationSteps) with { StepLimit = stepCount }, (options ?? new VariableOptions()) with { ChecksReplicas = strategy.ReplicaCount > 1 });
             trainer.Train(s_batches);
             using IDisposable values = trainer.Gather();
             return Flat(strategy.Replicas[0].Stream, trainer.Model);
