@@ -48,7 +48,9 @@ public sealed class ParameterServerStrategyTests
         Assert.InRange(statistics.LargestStaleness, 0, gradientsPerUpdate > 1 ? 0 : stalenessBound ?? 1000);
         Assert.InRange(trainer.Evaluate(s_test).Accuracy, 0.99, 1);
         Assert.Equal(recorder.Steps.Order(), recorder.Steps);
-        Assert.Equal([0, 1, 2, 3], recorder.Epochs);
+        // Whoever is ready takes a step: on a busy machine others may take an epoch's all.
+        Assert.Equal(recorder.Epochs.Distinct().Order(), recorder.Epochs);
+        Assert.All(recorder.Epochs, epoch => Assert.InRange(epoch, 0, 3));
     }
 
     [Fact]
