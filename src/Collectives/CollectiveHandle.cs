@@ -34,6 +34,13 @@ public sealed class CollectiveHandle
     public void Wait(CancellationToken cancellationToken = default)
     {
         WaitUntilEnqueued(cancellationToken);
+        // Waiting in the driver can't be ended from here.
+        SpinWait pause = default;
+        while (cancellationToken.CanBeCanceled && !IsCompleted)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            pause.SpinOnce();
+        }
         Arrive?.Invoke();
     }
 
@@ -42,7 +49,14 @@ public sealed class CollectiveHandle
     /// <exception cref="CollectiveException">The communicator failed.</exception>
     public bool Wait(TimeSpan timeout)
     {
+        long began = Stopwatch.GetTimestamp();
         if (!_done.Wait(timeout)) return false;
+        SpinWait pause = default;
+        while (!IsCompleted)
+        {
+            if (timeout != Timeout.InfiniteTimeSpan && Stopwatch.GetElapsedTime(began) >= timeout) return false;
+            pause.SpinOnce();
+        }
         Wait();
         return true;
     }

@@ -41,7 +41,20 @@ public sealed class SteadyStateTests
         await Served.Until(() => StoreThreadCount() == 0, "the end of the stores' threads");
         Assert.InRange(Directory.GetFiles("/proc/self/fd").Length, 0, files + 4);
 
-        static int StoreThreadCount() => Directory.GetDirectories("/proc/self/task").Count(task => File.ReadAllText(Path.Combine(task, "comm")).StartsWith("parameter store", StringComparison.Ordinal));
+        static int StoreThreadCount() => Directory.GetDirectories("/proc/self/task").Count(task => NameOf(task).StartsWith("parameter store", StringComparison.Ordinal));
+
+        static string NameOf(string task)
+        {
+            try
+            {
+                return File.ReadAllText(Path.Combine(task, "comm"));
+            }
+            catch (IOException)
+            {
+                // It ended after it was listed.
+                return "";
+            }
+        }
 
         static async Task RoundAsync()
         {

@@ -134,6 +134,49 @@ public sealed class NcclCommunicatorTests
         Assert.Contains("enough", Assert.Throws<CommunicatorAbortedException>(() => communicator.AllReduce(device.DefaultStream, tensor)).Message, StringComparison.Ordinal);
     }, leavesTogether: false);
 
+    [Theory]
+    [InlineData(6, typeof(CommunicatorLostException), "remote process exited")]
+    [InlineData(2, typeof(CollectiveException), "unhandled system error")]
+    public void What_NCCL_reports_by_itself_kills_the_communicator_and_is_told_to_whoever_waits(int reported, Type expected, string text) => Run(1, new CommunicatorOptions(), (communicator, device) =>
+    {
+        using Tensor tensor = TestValues.Make(device.DefaultStream, DType.F32, [1]);
+        Assert.Null(communicator.Failure);
+        StandIns.Hang(true);
+        try
+        {
+            CollectiveHandle handle = communicator.AllReduceAsync(device.DefaultStream, tensor);
+            StandIns.Report(reported);
+            Exception told = Assert.ThrowsAny<CollectiveException>(() => handle.Wait());
+            Assert.IsType(expected, told);
+            Assert.Contains(text, told.Message, StringComparison.Ordinal);
+            Assert.IsType(expected, communicator.Failure);
+            Assert.IsType(expected, Assert.ThrowsAny<CollectiveException>(() => communicator.AllReduce(device.DefaultStream, tensor)));
+        }
+        finally
+        {
+            StandIns.Hang(false);
+            StandIns.Report(0);
+        }
+    }, leavesTogether: false);
+
+    [Fact]
+    public void Communicators_and_their_groups_leave_nothing_behind()
+    {
+        StandIns.Need();
+        NcclUniqueId.Create();
+        int before = StandIns.Left();
+        Run(3, new CommunicatorOptions { Algorithm = AllReduceAlgorithm.Ring }, (communicator, device) =>
+        {
+            using RegisteredMemory memory = communicator.Allocate(device, 4096);
+            using Tensor tensor = TestValues.Make(device.DefaultStream, DType.F32, new double[1000]);
+            communicator.AllReduceAsync(device.DefaultStream, tensor).Wait();
+            using ICommunicator part = communicator.Split(communicator.Rank & 1)!;
+            part.AllReduce(device.DefaultStream, tensor);
+            part.Barrier(device.DefaultStream);
+        });
+        Assert.Equal(before, StandIns.Left());
+    }
+
     [Fact]
     public void Calls_that_are_compared_and_differ_are_an_error_that_names_both() => Run(2, new CommunicatorOptions { CheckCalls = true }, (communicator, device) =>
     {

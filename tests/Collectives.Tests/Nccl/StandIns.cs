@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 
 namespace DistTrain.Collectives.Tests;
 
@@ -27,12 +28,25 @@ internal static class StandIns
             ?? Compile([.. common, "-Ddt_dtype_bytes=fake_dtype_bytes", "-Wl,-soname,libnccl.so.2", Path.Combine(tests, "fake_nccl", "fake_nccl.c"), Path.Combine(tests, "values.c"), cuda, "-lm", "-o", Path.Combine(folder, "libnccl.so.2")]);
     }
 
+    /// <summary>Whether what is enqueued from now on is never done.</summary>
+    internal static unsafe void Hang(bool hangs) => ((delegate* unmanaged<byte, void>)Function("libnccl.so.2", "fake_nccl_hang"))((byte)(hangs ? 1 : 0));
+
+    /// <summary>Has all communicators report an error of NCCL's from now on; 0: none.</summary>
+    internal static unsafe void Report(int result) => ((delegate* unmanaged<int, void>)Function("libnccl.so.2", "fake_nccl_error"))(result);
+
+    /// <summary>Device allocations, streams, contexts and communicators that are not given back.</summary>
+    internal static unsafe int Left() => ((delegate* unmanaged<int>)Function("libcuda.so.1", "fake_left"))();
+
     internal static string Root()
     {
         DirectoryInfo folder = new(AppContext.BaseDirectory);
         while (!File.Exists(Path.Combine(folder.FullName, "DistTrain.sln"))) folder = folder.Parent ?? throw new DirectoryNotFoundException("the tests run outside the repository");
         return folder.FullName;
     }
+
+    // The very files that the C library has loaded: a path that is loaded already is the same library.
+    private static nint Function(string library, string name) =>
+        NativeLibrary.GetExport(NativeLibrary.Load(Path.Combine(Environment.GetEnvironmentVariable("LD_LIBRARY_PATH")!, library)), name);
 
     private static string? Compile(string[] arguments)
     {
