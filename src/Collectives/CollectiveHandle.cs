@@ -11,10 +11,15 @@ public sealed class CollectiveHandle
 {
     private readonly Lock _lock = new();
     private readonly ManualResetEventSlim _done = new();
+    private readonly CollectiveQueue? _queue;
+    private readonly long _number;
     private Exception? _failure;
     private TaskCompletionSource? _task;
 
-    internal CollectiveHandle(Collective collective) => Verb = collective.Verb;
+    /// <param name="verb">What was started.</param>
+    /// <param name="queue">Where it waits for its turn, under <paramref name="number"/>; null: it has been enqueued on a device's stream.</param>
+    /// <param name="number">Of all that the queue was given.</param>
+    internal CollectiveHandle(CollectiveVerb verb, CollectiveQueue? queue = null, long number = 0) => (Verb, _queue, _number) = (verb, queue, number);
 
     /// <summary>What was started.</summary>
     public CollectiveVerb Verb { get; }
@@ -28,7 +33,7 @@ public sealed class CollectiveHandle
     /// <summary>When its turn came, as <see cref="Stopwatch.GetTimestamp"/> counts; 0 until it has ended.</summary>
     public long StartTimestamp { get; private set; }
 
-    /// <summary>Waits until it has ended.</summary>
+    /// <summary>Waits until it has ended. Where it has not begun yet, the caller's thread runs it, unless a token may end the wait.</summary>
     /// <exception cref="CollectiveException">The communicator failed.</exception>
     /// <exception cref="OperationCanceledException">The token ended the wait; the collective goes on.</exception>
     public void Wait(CancellationToken cancellationToken = default)
@@ -89,11 +94,11 @@ public sealed class CollectiveHandle
     /// <summary>Where a transport works on the device's streams: has the host wait until the work is done.</summary>
     internal Action? Arrive { get; set; }
 
-    internal void Complete(Exception? failure, long began)
+    internal void Complete(Exception? failure, long began, long ended)
     {
         lock (_lock)
         {
-            (_failure, StartTimestamp, Duration) = (failure, began, Stopwatch.GetElapsedTime(began));
+            (_failure, StartTimestamp, Duration) = (failure, began, Stopwatch.GetElapsedTime(began, ended));
             _done.Set();
             if (_task is not null) CompleteTask();
         }
@@ -101,6 +106,7 @@ public sealed class CollectiveHandle
 
     private void WaitUntilEnqueued(CancellationToken cancellationToken)
     {
+        if (!cancellationToken.CanBeCanceled) _queue?.RunUpTo(_number);
         _done.Wait(cancellationToken);
         if (_failure is not null) ExceptionDispatchInfo.Throw(_failure);
     }

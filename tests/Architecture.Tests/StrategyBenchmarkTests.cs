@@ -23,9 +23,9 @@ public sealed class StrategyBenchmarkTests : IDisposable
         JsonElement[] rows = Measured("--only", "speed,shards", "--model", "mlp", "--batch", "8", "--ranks", "1,2", "--rounds", "1", "--ms", "20", "--against", "none");
 
         Assert.All(rows, row => Assert.Equal(["bench", "case", "threads", "ranks", "transport", "algorithm", "impl", "value", "unit", "better"], row.EnumerateObject().Select(column => column.Name)));
-        Assert.Equal(["one-device", "independent", "mirrored", "central-storage", "sharded", "parameter-server", "multi-worker"], Of(rows, "strategy").Select(row => Text(row, "algorithm")).Where(name => !name.Contains("cores", StringComparison.Ordinal)));
+        Assert.Equal(["one-device", "independent", "independent, in step", "mirrored", "central-storage", "sharded", "parameter-server", "multi-worker"], Of(rows, "strategy").Select(row => Text(row, "algorithm")).Where(name => !name.Contains("cores", StringComparison.Ordinal)));
         Assert.All(Of(rows, "strategy"), row => Assert.True(row.GetProperty("value").GetDouble() > 0));
-        Assert.Equal(["mirrored", "central-storage", "sharded", "parameter-server", "multi-worker"], Of(rows, "strategy-efficiency").Select(row => Text(row, "algorithm")));
+        Assert.Equal(["independent, in step", "mirrored", "central-storage", "sharded", "parameter-server", "multi-worker"], Of(rows, "strategy-efficiency").Select(row => Text(row, "algorithm")));
         foreach (string share in (string[])["strategy-overlap", "strategy-stall"])
             Assert.Equal([("mirrored", "inprocess"), ("central-storage", "inprocess"), ("sharded", "inprocess"), ("multi-worker", "shm")], Of(rows, share).Select(row => (Text(row, "algorithm"), Text(row, "transport"))));
         Assert.All(Of(rows, "strategy-overlap"), row => Assert.InRange(row.GetProperty("value").GetDouble(), 0, 1));

@@ -50,8 +50,8 @@ public sealed class CollectiveHandleTests
 
     private CollectiveHandle Enqueued()
     {
-        CollectiveHandle handle = new(new Collective(CollectiveVerb.Barrier, null, null)) { Enqueued = _point, Arrive = () => _arrivals++ };
-        handle.Complete(null, 1);
+        CollectiveHandle handle = new(CollectiveVerb.Barrier) { Enqueued = _point, Arrive = () => _arrivals++ };
+        handle.Complete(null, 1, 1);
         return handle;
     }
 

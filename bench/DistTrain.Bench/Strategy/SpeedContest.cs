@@ -80,7 +80,8 @@ public sealed class SpeedContest(StrategyOptions options, CommunicationMeter met
             if (cores > 1) _trainees.Add(new LocalTrainee(new OneDeviceStrategy(DeviceCatalog.Open("cpu"), ownsDevice: true), $"one-device, {cores} cores", options.Model, options.Batch, meter));
             return;
         }
-        _trainees.Add(LocalTrainee.Independent([.. Slices(ranks).Select(device => new OneDeviceStrategy(device, ownsDevice: true))], options.Model, options.Batch, meter));
+        foreach (bool waits in (bool[])[false, true])
+            _trainees.Add(LocalTrainee.Independent([.. Slices(ranks).Select(device => new OneDeviceStrategy(device, ownsDevice: true))], options.Model, options.Batch, meter, waits));
         foreach ((string name, Func<ComputeDevice[], Strategy> open) in s_strategies) _trainees.Add(new LocalTrainee(open(Slices(ranks)), name, options.Model, options.Batch, meter));
         _trainees.Add(WorkerTrainee.Start(ranks, options.Model, options.Batch));
     }

@@ -60,10 +60,10 @@ public sealed class StrategyReport(StrategyOptions options, TextWriter output)
     {
         Trainee trainee = result.Trainee;
         string name = $"{options.Model} batch {options.Batch}";
-        bool communicates = trainee.Transport is not null;
+        bool isJudged = trainee.Transport is not null || trainee.Name == LocalTrainee.InStep;
         double efficiency = result.Relative(independent);
         Add("strategy", name, trainee.Ranks, trainee.Transport, trainee.Name, "disttrain", result.Median(pace => pace.SamplesPerSecond), "samples/s", "higher");
-        if (communicates)
+        if (isJudged)
         {
             Add("strategy-efficiency", name, trainee.Ranks, trainee.Transport, trainee.Name, "disttrain", efficiency, "of independent runs", "higher");
         }
@@ -74,7 +74,7 @@ public sealed class StrategyReport(StrategyOptions options, TextWriter output)
             Add("strategy-overlap", name, trainee.Ranks, trainee.Transport, trainee.Name, "disttrain", result.Median(pace => pace.HiddenShare), "of reductions hidden", "higher");
             Add("strategy-stall", name, trainee.Ranks, trainee.Transport, trainee.Name, "disttrain", result.Median(pace => pace.StallShare), "of the step", "lower");
         }
-        string shares = (communicates ? Invariant($"{efficiency,12:F3}") : "") + (reduces ? Invariant($"{result.Median(pace => pace.HiddenShare),9:P0}{result.Median(pace => pace.StallShare),9:P1}") : "");
+        string shares = (isJudged ? Invariant($"{efficiency,12:F3}") : "") + (reduces ? Invariant($"{result.Median(pace => pace.HiddenShare),9:P0}{result.Median(pace => pace.StallShare),9:P1}") : "");
         output.WriteLine(Invariant($"{trainee.Name,-24}{trainee.Ranks,9}{trainee.Transport ?? "",11}{result.Median(pace => pace.SamplesPerSecond),11:N0}") + shares);
     }
 

@@ -67,13 +67,14 @@ internal sealed class NcclCommunicator : ICommunicator
         own.Wait(stream.Record());
         // The caller may let go of its tensors at once; the memory waits for the communicator's stream.
         Collective held = collective with { Send = collective.Send?.Share(), Receive = collective.Receive?.Share() };
-        CollectiveHandle handle = new(collective);
+        CollectiveHandle handle = new(collective.Verb);
         try
         {
             StreamEvent point = Enqueue(own, held, elementCount, dtype);
             _held.Enqueue((point, held.Send, held.Receive));
             (handle.Enqueued, handle.Arrive) = (point, () => Arrive(own));
-            handle.Complete(null, Stopwatch.GetTimestamp());
+            long now = Stopwatch.GetTimestamp();
+            handle.Complete(null, now, now);
         }
         catch
         {

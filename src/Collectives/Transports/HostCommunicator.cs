@@ -53,9 +53,8 @@ internal sealed class HostCommunicator : ICommunicator
         if (Failure is { } failure) throw failure;
         _queue ??= new CollectiveQueue($"collectives of rank {Rank}");
         Collective held = collective with { Send = collective.Send?.Share(), Receive = collective.Receive?.Share() };
-        CollectiveHandle handle = new(collective);
         StreamEvent? ready = stream.Device.Kind == DeviceKind.Cpu ? null : stream.Record();
-        _queue.Add(() =>
+        return _queue.Add(collective.Verb, () =>
         {
             using Tensor? send = held.Send;
             using Tensor? receive = held.Receive;
@@ -66,8 +65,7 @@ internal sealed class HostCommunicator : ICommunicator
             }
             ready.Synchronize();
             ExecuteStaged(stream, Staging(stream.Device).Stream, held, dtype, elementCount);
-        }, handle);
-        return handle;
+        });
     }
 
     public void Exchange(ExecutionStream stream, params ReadOnlySpan<PeerTransfer> transfers)

@@ -20,10 +20,15 @@ public sealed class InProcessAllocationTests
             {
                 ExecutionStream stream = device.DefaultStream;
                 using Tensor whole = Tensor.Zeros(stream, new Shape(6000), dtype), other = Tensor.Zeros(stream, new Shape(6000), dtype), part = Tensor.Zeros(stream, new Shape(2000), dtype);
-                for (int i = 0; i < 20; i++) CallAll(communicator, stream, whole, other, part);
-                long before = GC.GetAllocatedBytesForCurrentThread();
-                for (int i = 0; i < 20; i++) CallAll(communicator, stream, whole, other, part);
-                Assert.Equal((dtype, 0), (dtype, GC.GetAllocatedBytesForCurrentThread() - before));
+                // What a call allocates, every round has. The runtime itself allocates some 200 bytes on a thread now and then while other code of the process is compiled.
+                long least = long.MaxValue;
+                for (int round = 0; round < 5; round++)
+                {
+                    long before = GC.GetAllocatedBytesForCurrentThread();
+                    for (int i = 0; i < 10; i++) CallAll(communicator, stream, whole, other, part);
+                    if (round > 0) least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+                }
+                Assert.Equal((dtype, 0), (dtype, least));
             }
         });
     }

@@ -6,7 +6,7 @@ namespace DistTrain.Bench;
 /// <param name="samplesPerStep">Samples of a step of all replicas together.</param>
 public abstract class Trainee(string name, int ranks, int samplesPerStep) : IDisposable
 {
-    private const int WarmUpSteps = 2;
+    private const int FirstSteps = 2;
     private int _stepCount;
 
     /// <summary>Of the strategy, as in <c>--strategy</c>, or of a peer.</summary>
@@ -23,11 +23,22 @@ public abstract class Trainee(string name, int ranks, int samplesPerStep) : IDis
     {
         if (_stepCount == 0)
         {
-            Run(WarmUpSteps);
-            double step = samplesPerStep / Math.Max(1e-9, Run(WarmUpSteps).SamplesPerSecond);
+            double step = WarmUp(milliseconds * 1e-3);
             _stepCount = Math.Max(2, (int)(milliseconds * 1e-3 / step));
         }
         return Run(_stepCount);
+    }
+
+    // Goes on until a turn's time was spent and the last steps were enough to judge: the runtime compiles anew what is called often, and the first steps are several times as slow as what is to be measured.
+    private double WarmUp(double seconds)
+    {
+        double spent = 0;
+        for (int steps = FirstSteps; ; steps *= 2)
+        {
+            double step = samplesPerStep / Run(steps).SamplesPerSecond;
+            spent += steps * step;
+            if (spent >= seconds) return step;
+        }
     }
 
     /// <inheritdoc/>

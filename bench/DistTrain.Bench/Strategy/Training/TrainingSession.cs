@@ -29,14 +29,20 @@ public sealed class TrainingSession : IDisposable
     }
 
     /// <summary>Goes on for so many steps.</summary>
+    /// <param name="stepCount">How many.</param>
+    /// <param name="meeting">Where each replica waits for others after every step; null: it waits for nobody.</param>
     /// <returns>Seconds.</returns>
-    public double Run(int stepCount)
+    public double Run(int stepCount, Barrier? meeting = null)
     {
         long began = Stopwatch.GetTimestamp();
         _strategy.Run(replica =>
         {
             ReplicaWork work = _replicas[replica.LocalIndex];
-            for (int i = 0; i < stepCount; i++) work.Step(_passCount, 1f / (_passCount * replica.Count));
+            for (int i = 0; i < stepCount; i++)
+            {
+                work.Step(_passCount, 1f / (_passCount * replica.Count));
+                meeting?.SignalAndWait();
+            }
             replica.Stream.Synchronize();
         });
         return Stopwatch.GetElapsedTime(began).TotalSeconds;
