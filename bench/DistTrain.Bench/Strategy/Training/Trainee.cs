@@ -18,18 +18,21 @@ public abstract class Trainee(string name, int ranks, int samplesPerStep) : IDis
     /// <summary>What carries the gradients; null: nothing.</summary>
     public virtual string? Transport => null;
 
+    /// <summary>For how many turns' time it trains before it is measured.</summary>
+    protected virtual int WarmUpTurns => 1;
+
     /// <summary>Measures for about so long.</summary>
     public Pace Measure(int milliseconds)
     {
         if (_stepCount == 0)
         {
-            double step = WarmUp(milliseconds * 1e-3);
+            double step = WarmUp(milliseconds * 1e-3 * WarmUpTurns);
             _stepCount = Math.Max(2, (int)(milliseconds * 1e-3 / step));
         }
         return Run(_stepCount);
     }
 
-    // Goes on until a turn's time was spent and the last steps were enough to judge: the runtime compiles anew what is called often, and the first steps are several times as slow as what is to be measured.
+    // Goes on until the time was spent and the last steps were enough to judge: the runtime compiles anew what is called often, and the first steps are several times as slow as what is to be measured.
     private double WarmUp(double seconds)
     {
         double spent = 0;

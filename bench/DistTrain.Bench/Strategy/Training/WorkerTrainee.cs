@@ -33,6 +33,9 @@ public sealed class WorkerTrainee : Trainee
         return new WorkerTrainee([.. workers], batch);
     }
 
+    /// <summary>The others run code that this process has compiled for those before them; here each process compiles its own, beside its training.</summary>
+    protected override int WarmUpTurns => 4 * Ranks;
+
     /// <inheritdoc/>
     public override void Dispose()
     {
