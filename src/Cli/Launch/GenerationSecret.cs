@@ -17,10 +17,24 @@ internal static class GenerationSecret
     public static string Rendezvous(long generation) => $"@disttrain-{Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(12))}-{generation}";
 
     /// <summary>A port that is free now.</summary>
-    public static int FreePort()
+    public static int FreePort() => FreePorts(1)[0];
+
+    /// <summary>Different ports that are free now: one that was let go may be given again.</summary>
+    public static int[] FreePorts(int count)
     {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Any, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+        var sockets = new List<Socket>();
+        try
+        {
+            for (int i = 0; i < count; i++)
+            {
+                sockets.Add(new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp));
+                sockets[i].Bind(new IPEndPoint(IPAddress.Any, 0));
+            }
+            return [.. sockets.Select(socket => ((IPEndPoint)socket.LocalEndPoint!).Port)];
+        }
+        finally
+        {
+            foreach (Socket socket in sockets) socket.Dispose();
+        }
     }
 }

@@ -27,7 +27,8 @@ internal sealed class ServedLaunch(LaunchOptions options, JobSecret secret, Laun
         _cores = NativeProcess.GetAffinity();
         int servers = options.Role == LaunchRole.Worker ? 0 : options.ServerCount, workers = options.Role == LaunchRole.Server ? 0 : options.ProcessesPerNode;
         _shares = options.IsBound && workers > 0 ? CoreShares.Divide(_cores, workers) : null;
-        _placement = _placement with { Servers = options.ParameterServers ?? string.Join(',', Enumerable.Range(0, servers).Select(i => $"127.0.0.1:{(options.MasterPort == 0 ? GenerationSecret.FreePort() : options.MasterPort + i)}")) };
+        IEnumerable<int> ports = options.MasterPort == 0 ? GenerationSecret.FreePorts(servers) : Enumerable.Range(options.MasterPort, servers);
+        _placement = _placement with { Servers = options.ParameterServers ?? string.Join(',', ports.Select(port => $"127.0.0.1:{port}")) };
         int first = (options.NodeRank ?? 0) * workers;
         _processes = [.. Enumerable.Range(options.FirstServer, servers).Select(i => new ServedProcess(true, i, options, guard)), .. Enumerable.Range(first, workers).Select(i => new ServedProcess(false, i, options, guard))];
         try
