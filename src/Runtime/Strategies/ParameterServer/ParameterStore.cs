@@ -162,7 +162,8 @@ public sealed class ParameterStore : IParameterServer, IDisposable
             // A worker that was cut off in between was not counted among those at work.
             bool isTooOld = staleness > (_options.GradientsPerUpdate > 1 ? 0 : _options.StalenessBound);
             if (!isOpen || staleness < 0 || isTooOld) return Drop(session, push, staleness);
-            session.OnFinished();
+            // A push without a step leaves the one that its worker has taken to it.
+            if (session.TakenStep == push.Step) session.OnFinished();
             if (push.Step >= 0) _ledger.Finish(push.Step);
             variables.Collect(push.Values.Span, push.LearningRate);
             _collected.Add((push.Step, staleness));
@@ -245,8 +246,11 @@ public sealed class ParameterStore : IParameterServer, IDisposable
     private PushResult Drop(ParameterSession session, in GradientPush push, long staleness)
     {
         _dropped++;
-        if (push.Step >= 0 && session.TakenStep == push.Step) _ledger.Return(push.Step);
-        session.OnFinished();
+        if (session.TakenStep == push.Step)
+        {
+            _ledger.Return(push.Step);
+            session.OnFinished();
+        }
         WakeAll();
         return new PushResult(PushOutcome.Dropped, _variables!.Version, staleness);
     }
@@ -291,7 +295,7 @@ public sealed class ParameterStore : IParameterServer, IDisposable
         TimeSpan glance = TimeSpan.FromTicks(Math.Min(deadline.Left.Ticks, _options.WorkerTimeout.Ticks / 4));
         try
         {
-            if (deadline.Left <= TimeSpan.Zero) throw new ParameterServerException($"worker '{session.Worker}' waited {_options.WaitTimeout.TotalSeconds:0.#} s for {what}");
+            if (deadline.Left <= TimeSpan.Zero) throw new ParameterServerException($"worker '{session.Worker}' waited {_options.WaitTimeout.TotalSeconds:0.#} s for {what}") { IsRetryable = true };
             await changed.WaitAsync(glance > TimeSpan.Zero ? glance : TimeSpan.FromMilliseconds(1), cancellation).ConfigureAwait(false);
         }
         catch (TimeoutException)
