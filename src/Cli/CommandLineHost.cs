@@ -53,7 +53,7 @@ internal static class CommandLineHost
             case UsageException or DeviceException { IsUnknownName: true }:
                 Console.Error.WriteLine($"disttrain: {failure.Message}");
                 return ExitCode.Usage;
-            case PreemptedException or CollectiveException:
+            case PreemptedException or CollectiveException or ParameterServerException { IsRetryable: true }:
                 Console.Error.WriteLine($"disttrain: {failure.Message}");
                 return ExitCode.Retryable;
             default:

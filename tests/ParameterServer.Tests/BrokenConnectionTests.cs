@@ -131,6 +131,7 @@ public sealed class BrokenConnectionTests : IDisposable
         RemoteParameterServer server = new("127.0.0.1", port, Served.Options() with { ReconnectTimeout = TimeSpan.FromMilliseconds(300) });
         ParameterServerException failure = await Assert.ThrowsAsync<ParameterServerException>(async () => await server.OpenAsync("a", Served.Layout));
         Assert.Matches($@"^parameter server 127\.0\.0\.1:{port} can't be reached by worker 'a': \d+ tries in 0\.3 s, the last one: Connection refused", failure.Message);
+        Assert.True(failure.IsRetryable);
     }
 
     [Theory]
@@ -208,6 +209,7 @@ public sealed class BrokenConnectionTests : IDisposable
         proxy.Target = again.Host.Port;
         ParameterServerException failure = await Assert.ThrowsAsync<ParameterServerException>(async () => await session.PullAsync(new float[3]));
         Assert.Contains("was started again and has no values any more: it keeps no snapshots", failure.Message, StringComparison.Ordinal);
+        Assert.True(failure.IsRetryable);
     }
 
     [Fact]

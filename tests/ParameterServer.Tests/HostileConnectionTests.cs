@@ -52,6 +52,7 @@ public sealed class HostileConnectionTests
         RemoteParameterServer other = served.Remote(options: Served.Options() with { Secret = JobSecret.Create() });
         ParameterServerException failure = await Assert.ThrowsAsync<ParameterServerException>(async () => await other.OpenAsync("a", Served.Layout));
         Assert.Equal($"{other} refuses: the worker has another job secret (DISTTRAIN_JOB_SECRET)", failure.Message);
+        Assert.False(failure.IsRetryable);
         Assert.Equal(1, served.Host.RefusalCount);
         await WorksAsync(served);
     }

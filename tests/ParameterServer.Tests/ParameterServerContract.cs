@@ -115,6 +115,7 @@ public abstract class ParameterServerContract : IAsyncDisposable
         using IParameterSession a = await server.OpenAsync("a", Served.Layout);
         ParameterServerException failure = await Assert.ThrowsAsync<ParameterServerException>(async () => await a.PullAsync(new float[3]));
         Assert.EndsWith("worker 'a' waited 0.1 s for the variables' first values, which another worker was to give", failure.Message, StringComparison.Ordinal);
+        Assert.True(failure.IsRetryable);
         Assert.True(await a.InitializeAsync(new float[3]));
     }
 
@@ -130,6 +131,23 @@ public abstract class ParameterServerContract : IAsyncDisposable
         InvalidOperationException failure = await Assert.ThrowsAsync<InvalidOperationException>(async () => await a.TakeStepAsync(5));
         Assert.EndsWith("worker 'a' took step 0 and has not pushed it; it takes another only then", failure.Message, StringComparison.Ordinal);
         Assert.Equal(PushOutcome.Applied, (await a.PushAsync(Served.Push(0, 0, 1))).Outcome);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(9)]
+    public async Task A_push_of_another_step_leaves_a_worker_the_one_that_it_has_taken(long baseVersion)
+    {
+        IParameterServer server = await StartAsync(null);
+        using IParameterSession a = await server.OpenAsync("a", Served.Layout), b = await server.OpenAsync("b", Served.Layout);
+        await a.InitializeAsync(new float[3]);
+        Assert.Equal(0, await a.TakeStepAsync(1));
+        // Applied, or dropped for a version that is not there yet.
+        Assert.Equal(baseVersion == 0 ? PushOutcome.Applied : PushOutcome.Dropped, (await a.PushAsync(Served.Push(-1, baseVersion, 1))).Outcome);
+        await Assert.ThrowsAsync<InvalidOperationException>(async () => await a.TakeStepAsync(1).AsTask().WaitAsync(TimeSpan.FromSeconds(20)));
+        // It goes back with its worker: nobody waits for it in vain.
+        a.Dispose();
+        Assert.Equal(0, await b.TakeStepAsync(1).AsTask().WaitAsync(TimeSpan.FromSeconds(20)));
     }
 
     [Fact]
@@ -153,6 +171,7 @@ public abstract class ParameterServerContract : IAsyncDisposable
         using IParameterSession second = await server.OpenAsync("a", Served.Layout);
         ParameterServerException failure = await Assert.ThrowsAsync<ParameterServerException>(async () => await first.PullAsync(new float[3]));
         Assert.EndsWith("worker 'a' has opened another session; open another session to take part again", failure.Message, StringComparison.Ordinal);
+        Assert.False(failure.IsRetryable);
         Assert.Equal(0, await second.TakeStepAsync(3));
     }
 

@@ -65,7 +65,7 @@ internal static class StrategyChoice
             CommunicatorOptions communication = Communication(options);
             return options.Strategy switch
             {
-                ParameterServer => new ParameterServerStrategy(devices, ServerOptions(options), options.Servers, ownsDevices: true),
+                ParameterServer => new ParameterServerStrategy(devices, ServerOptions(options), options.Servers, ownsDevices: true) { Say = ProgressDisplay.Say },
                 Sharded => new ShardedStrategy(devices, options.ShardingStage, communication, ownsDevices: true),
                 CentralStorage => new CentralStorageStrategy(devices, storage: null, communication, ownsDevices: true),
                 null when devices.Count == 1 => new OneDeviceStrategy(devices[0], ownsDevice: true),
@@ -98,7 +98,7 @@ internal static class StrategyChoice
         try
         {
             ProgressDisplay.Say($"worker {job.Rank} of {job.WorldSize}, parameter {(role.Servers.Count == 1 ? "server" : "servers")} {string.Join(", ", role.Servers.Select(server => $"{server.Host}:{server.Port}"))}");
-            return new ParameterServerStrategy(device, role.Connect(ParameterServerRole.Security()), $"worker-{job.Rank}", job.Rank, job.WorldSize, ownsDevice: true);
+            return new ParameterServerStrategy(device, role.Connect(ParameterServerRole.Security()), $"worker-{job.Rank}", job.Rank, job.WorldSize, ownsDevice: true) { Say = ProgressDisplay.Say };
         }
         catch
         {

@@ -51,16 +51,31 @@ internal sealed class TrainingRun : IDisposable
         Announce(folder);
         using MetricsFiles metrics = new(folder);
         TrainingResult result = ProgressDisplay.Run(display => _trainer.Train(_batches, [display, metrics], cancellation));
+        IReadOnlyList<ParameterServerStatistics> servers = ReadServers();
         // A run whose checkpoint has all its steps ends without an epoch, and so does a worker that others left no step.
         EvaluationResult test = metrics.LastEvaluation ?? _trainer.Evaluate(_testBatches, cancellation);
         using (_trainer.Gather()) ModelFile.Save(_strategy.Replicas[0].Stream, _trainer.Model, _description, folder.Weights);
-        return new TrainingReport(_options, _strategy, folder, result, test, metrics.EvaluationTime, _train.ClassNames);
+        return new TrainingReport(_options, _strategy, folder, result, test, metrics.EvaluationTime, _train.ClassNames, servers);
     }
 
     public void Dispose()
     {
         _trainer?.Dispose();
         _sampleLog?.Dispose();
+    }
+
+    private IReadOnlyList<ParameterServerStatistics> ReadServers()
+    {
+        try
+        {
+            return _strategy is ParameterServerStrategy served ? served.ReadStatistics() : [];
+        }
+        catch (ParameterServerException failure)
+        {
+            // What was trained is worth more than how.
+            ProgressDisplay.Say($"staleness is not known: {failure.Message}");
+            return [];
+        }
     }
 
     private Module CreateModel(Replica replica)

@@ -6,7 +6,7 @@ namespace DistTrain.Cli;
 
 /// <summary>What a finished run tells: a table for people, one object for programs.</summary>
 internal sealed record TrainingReport(
-    TrainOptions Options, Strategy Strategy, RunFolder Folder, TrainingResult Result, EvaluationResult Test, TimeSpan EvaluationTime, IReadOnlyList<string> ClassNames)
+    TrainOptions Options, Strategy Strategy, RunFolder Folder, TrainingResult Result, EvaluationResult Test, TimeSpan EvaluationTime, IReadOnlyList<string> ClassNames, IReadOnlyList<ParameterServerStatistics> Servers)
 {
     /// <summary>Wall seconds of training alone, without the evaluations between epochs.</summary>
     private double Seconds => (Result.Duration - EvaluationTime).TotalSeconds;
@@ -17,8 +17,6 @@ internal sealed record TrainingReport(
     private double DataWait => Result.DataWait.TotalSeconds / Seconds;
 
     private string Devices => string.Join(", ", Strategy.Replicas.Select(replica => replica.Device.ToString()));
-
-    private IReadOnlyList<ParameterServerStatistics> Servers => Strategy is ParameterServerStrategy served ? served.Statistics : [];
 
     public void Write(TextWriter output)
     {

@@ -115,7 +115,11 @@ public sealed partial class ServedLaunchTests
             AwaitProcess(folder, "server", 0, notId: server);
         }
         (string output, string errors) = AwaitEnd(job);
-        Assert.InRange(JsonDocument.Parse(output.Trim().Split('\n')[^1][4..]).RootElement.GetProperty("testAccuracy").GetDouble(), 0.93, 1);
+        JsonElement report = JsonDocument.Parse(output.Trim().Split('\n')[^1][4..]).RootElement;
+        Assert.InRange(report.GetProperty("testAccuracy").GetDouble(), 0.93, 1);
+        // As the server tells it: three workers are seldom all alone.
+        Assert.InRange(report.GetProperty("meanStaleness").GetDouble(), 0.01, 10);
+        Assert.InRange(report.GetProperty("largestStaleness").GetInt64(), 1, 100);
         Assert.Equal(8 * StepsAnEpoch, StepsDone(errors));
         Assert.Matches("server 0 starts again; workers wait for it", errors);
         AssertNothingLeft(folder);
@@ -147,6 +151,21 @@ public sealed partial class ServedLaunchTests
         (_, string errors) = AwaitEnd(job);
         Assert.Equal(8 * StepsAnEpoch, StepsDone(errors));
         Assert.Contains("the others go on", errors, StringComparison.Ordinal);
+        AssertNothingLeft(folder);
+    }
+
+    [Fact]
+    public void Workers_whose_server_lost_what_it_had_leave_with_the_retryable_code()
+    {
+        using TemporaryFolder folder = new();
+        // No checkpoints: a server that dies takes the values with it.
+        Process job = Tool.Begin(["launch", "--servers", "1", "--nproc-per-node", "2", "--max-restarts", "1", "--run-id", RunId(folder), "--", "dotnet", Tool.Program,
+            "train", "--strategy", "parameter-server", "--data", "digits", "--model", "mlp", "--epochs", "100000", "--output", folder["run"], "--log-every", "1"]);
+        int server = AwaitProcess(folder, "server", 0, notId: 0);
+        Assert.True(SpinWait.SpinUntil(() => Directory.Exists(folder["run"]) && Directory.EnumerateFiles(folder["run"], "*", SearchOption.AllDirectories).Any(file => new FileInfo(file).Length > 2000), TimeSpan.FromSeconds(60)), "no metrics");
+        Signal(server, KillSignal);
+        (_, string errors) = AwaitEnd(job, code: 75);
+        Assert.Contains("was started again and has no values any more", errors, StringComparison.Ordinal);
         AssertNothingLeft(folder);
     }
 
@@ -229,14 +248,14 @@ public sealed partial class ServedLaunchTests
     private static Process Train(TemporaryFolder folder, int servers, int workers, int epochs, params string[] options) => Tool.Begin(
         ["launch", "--servers", $"{servers}", "--nproc-per-node", $"{workers}", "--run-id", RunId(folder), .. options, "--", "dotnet", Tool.Program, .. Training(folder, epochs)]);
 
-    private static (string Output, string Errors) AwaitEnd(Process job)
+    private static (string Output, string Errors) AwaitEnd(Process job, int code = 0)
     {
         using (job)
         {
             Task<string> output = job.StandardOutput.ReadToEndAsync(), errors = job.StandardError.ReadToEndAsync();
             bool hasEnded = job.WaitForExit(150_000);
             if (!hasEnded) Signal(job.Id, Terminate);
-            Assert.True(hasEnded && job.ExitCode == 0, $"{(hasEnded ? job.ExitCode : "it did not end")}\n{errors.Result}");
+            Assert.True(hasEnded && job.ExitCode == code, $"{(hasEnded ? job.ExitCode : "it did not end")}\n{errors.Result}");
             return (output.Result, errors.Result);
         }
     }

@@ -96,4 +96,7 @@ public sealed class ParameterServerException : Exception
     public ParameterServerException(string message, Exception? inner = null) : base(message, inner)
     {
     }
+
+    /// <summary>Whether starting again can mend it: the server is away or lost what it had, or others did not come. False: it refuses, and would again.</summary>
+    public bool IsRetryable { get; init; }
 }

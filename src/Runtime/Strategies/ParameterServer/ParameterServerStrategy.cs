@@ -14,6 +14,7 @@ public sealed class ParameterServerStrategy : Strategy
     private readonly string _worker;
     private readonly IParameterServer?[] _servers;
     private readonly ParameterStore?[] _stores;
+    private ParameterServerVariables? _first;
 
     /// <summary>Workers of this process, a thread each, with the servers in memory.</summary>
     /// <param name="devices">One for each worker; kinds may differ.</param>
@@ -62,6 +63,13 @@ public sealed class ParameterServerStrategy : Strategy
         }
     }
 
+    /// <summary>Told by the first worker, in one line, of each server whose variables hold other updates than the first one's, since it went on from another snapshot; null: nobody.</summary>
+    public Action<string>? Say { get; init; }
+
+    /// <summary>How the servers stand wherever they are, one behind the other; empty before the first worker's variables are made. Those elsewhere are asked, between steps, as long as the variables live.</summary>
+    /// <exception cref="ParameterServerException">A server is away.</exception>
+    public IReadOnlyList<ParameterServerStatistics> ReadStatistics() => _stores.Length > 0 ? Statistics : _first?.ReadStatistics() ?? [];
+
     /// <inheritdoc/>
     /// <remarks>The first worker's values are the servers'. <paramref name="optimizer"/> is also called for the parameters of each server in this process; their order may be another one.</remarks>
     public override ReplicaVariables CreateVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, VariableOptions? options = null)
@@ -74,7 +82,12 @@ public sealed class ParameterServerStrategy : Strategy
         if (options is { LossScaling: not null }) throw new ArgumentException("parameter-server has no loss scale that all workers share: train with Precision.BFloat16, which needs none", nameof(options));
         if (SynchronizedBatchNorm.Wanted(model, options ?? new VariableOptions()) is [var norm, ..])
             throw new ArgumentException($"'{norm.Path}' is to normalise by the batch of all replicas, but parameter-server's work on batches of their own, whenever they are ready: take mirrored or multi-worker", nameof(options));
-        return Own(replica, model, () => new ParameterServerVariables(replica, model, optimizer, Servers(optimizer), Replicas.Count > 1 ? $"{_worker}-{replica.Index}" : _worker, options?.ClipNorm));
+        return Own(replica, model, () =>
+        {
+            ParameterServerVariables made = new(replica, model, optimizer, Servers(optimizer), Replicas.Count > 1 ? $"{_worker}-{replica.Index}" : _worker, options?.ClipNorm, Say);
+            if (replica == Replicas[0]) _first = made;
+            return made;
+        });
     }
 
     private protected override void DisposeOwn()

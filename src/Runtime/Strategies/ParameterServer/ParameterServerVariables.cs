@@ -12,13 +12,17 @@ internal sealed class ParameterServerVariables : ReplicaVariables
     private readonly Part[] _parts;
     private readonly ParameterStore? _store;
     private readonly GradientClipping? _clipping;
+    private readonly string[] _names;
+    private readonly Action<string>? _say;
     private long _step = -1;
-    private bool _isPulled;
+    private bool _isPulled, _mayDrift = true;
 
-    internal ParameterServerVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, IReadOnlyList<IParameterServer> servers, string worker, float? clipNorm)
+    internal ParameterServerVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, IReadOnlyList<IParameterServer> servers, string worker, float? clipNorm, Action<string>? say)
         : base(model, optimizer(model.Parameters()), replica.Shard)
     {
         _store = servers[0] as ParameterStore;
+        _names = [.. servers.Select((server, i) => server is ParameterStore ? $"parameter server {i}" : $"{server} ({i})")];
+        _say = replica.IsFirst ? say : null;
         if (clipNorm is { } maxNorm) _clipping = new GradientClipping(Gradients, maxNorm);
         Dictionary<string, Parameter> parameters = model.Parameters().ToDictionary(parameter => parameter.Name);
         Dictionary<string, StateTensor> states = model.StateTensors().ToDictionary(state => state.Name);
@@ -60,6 +64,7 @@ internal sealed class ParameterServerVariables : ReplicaVariables
         {
             part.GatherChanges(stream, Gradients);
             PushResult result = Wait(part.Session.PushAsync(new GradientPush(part == _parts[0] ? _step : -1, part.Version, learningRate, part.Changes)));
+            _mayDrift |= part.IsStepBack(result.Version);
             // The next version that holds it is the one to go on from.
             part.NewerThan = result.Outcome == PushOutcome.Collected ? part.Version : -1;
             // The first server decides for all whether a step counts.
@@ -91,6 +96,9 @@ internal sealed class ParameterServerVariables : ReplicaVariables
         return _store is { SavesItself: true };
     }
 
+    /// <summary>How the servers stand, one behind the other.</summary>
+    internal IReadOnlyList<ParameterServerStatistics> ReadStatistics() => [.. _parts.Select(part => Wait(part.Session.ReadStatisticsAsync()))];
+
     private protected override void Dispose(bool disposing)
     {
         foreach (Part? part in _parts) part?.Session.Dispose();
@@ -105,9 +113,20 @@ internal sealed class ParameterServerVariables : ReplicaVariables
         foreach (Part part in _parts)
         {
             part.Version = Wait(part.Session.PullAsync(part.Values, part.NewerThan));
+            _mayDrift |= part.IsStepBack(part.Version);
             part.WriteModel(Stream(part));
         }
+        if (_mayDrift) CompareServers();
         _isPulled = true;
+    }
+
+    // When this worker comes, and when a server was started again.
+    private void CompareServers()
+    {
+        _mayDrift = false;
+        if (_parts.Length == 1 || _say is null) return;
+        IReadOnlyList<ParameterServerStatistics> statistics = ReadStatistics();
+        foreach (string line in ServerDrift.Describe(_names, statistics[0].Version, statistics, Wait(_parts[0].Session.ReadStatisticsAsync()).Version)) _say(line);
     }
 
     private static ExecutionStream Stream(Part part) => part.Device.DefaultStream;
@@ -119,6 +138,7 @@ internal sealed class ParameterServerVariables : ReplicaVariables
     private sealed class Part
     {
         private readonly (Parameter? Parameter, StateTensor? State, int Offset, int Count)[] _variables;
+        private long _newest = -1;
 
         internal Part(IParameterSession session, Dictionary<string, Parameter> parameters, Dictionary<string, StateTensor> states)
         {
@@ -151,6 +171,14 @@ internal sealed class ParameterServerVariables : ReplicaVariables
         internal long NewerThan { get; set; } = -1;
 
         internal ComputeDevice Device => Tensor(0).Device;
+
+        /// <summary>Whether the server tells an older version than it has told before: it was started again, from a snapshot.</summary>
+        internal bool IsStepBack(long version)
+        {
+            bool isOlder = version < _newest;
+            _newest = version;
+            return isOlder;
+        }
 
         internal void ReadModel(ExecutionStream stream)
         {

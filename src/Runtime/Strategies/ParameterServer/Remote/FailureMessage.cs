@@ -22,6 +22,9 @@ internal static class FailureMessage
 
         /// <summary>The caller did what it must not.</summary>
         Misuse = 4,
+
+        /// <summary>The call failed for what may be over another time.</summary>
+        Retryable = 5,
     }
 
     internal static WireWriter Write(Exception failure)
@@ -33,6 +36,8 @@ internal static class FailureMessage
                 return Names(Names(Names(writer.Byte((byte)Kind.StateMismatch), mismatch.Missing), mismatch.Unexpected), mismatch.Mismatched);
             case ParameterProtocolException:
                 return writer.Byte((byte)Kind.Refusal).Text(Cut(failure.Message));
+            case ParameterServerException { IsRetryable: true }:
+                return writer.Byte((byte)Kind.Retryable).Text(Cut(failure.Message));
             case InvalidOperationException or ArgumentException:
                 return writer.Byte((byte)Kind.Misuse).Text(Cut(failure.Message));
             default:
@@ -59,7 +64,7 @@ internal static class FailureMessage
             Kind.Full => new ParameterConnectionException(text),
             Kind.Misuse => new InvalidOperationException($"{server}: {text}"),
             Kind.Refusal => new ParameterServerException($"{server} refuses: {text}"),
-            _ => new ParameterServerException($"{server}: {text}"),
+            _ => new ParameterServerException($"{server}: {text}") { IsRetryable = kind == Kind.Retryable },
         };
     }
 

@@ -138,7 +138,7 @@ internal sealed class RemoteParameterSession(RemoteEndPoint server, OpenMessage 
         if (_hasSeenValues && !connection.FoundValues)
         {
             Drop(connection);
-            throw new ParameterServerException($"{server} was started again and has no values any more: it keeps no snapshots, or lost them; give the server a folder for checkpoints, and start the job again");
+            throw new ParameterServerException($"{server} was started again and has no values any more: it keeps no snapshots, or lost them; give the server a folder for checkpoints, and start the job again") { IsRetryable = true };
         }
         _instance = connection.Instance;
         return connection;
@@ -156,7 +156,7 @@ internal sealed class RemoteParameterSession(RemoteEndPoint server, OpenMessage 
     private async ValueTask PauseAsync(BackOff backOff, ParameterConnectionException failure, CancellationToken cancellation)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        if (backOff.IsOver) throw new ParameterServerException($"{server} can't be reached by worker '{open.Worker}': {backOff.TryCount} {(backOff.TryCount == 1 ? "try" : "tries")} in {server.Options.ReconnectTimeout.TotalSeconds:0.#} s, the last one: {failure.Message}", failure);
+        if (backOff.IsOver) throw new ParameterServerException($"{server} can't be reached by worker '{open.Worker}': {backOff.TryCount} {(backOff.TryCount == 1 ? "try" : "tries")} in {server.Options.ReconnectTimeout.TotalSeconds:0.#} s, the last one: {failure.Message}", failure) { IsRetryable = true };
         await Task.Delay(backOff.Next(), cancellation).ConfigureAwait(false);
     }
 
