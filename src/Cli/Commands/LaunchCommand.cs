@@ -30,7 +30,7 @@ internal static class LaunchCommand
         JobSecret secret = JobSecret.FromEnvironment() ?? (!options.HasSeveralNodes && options.Role == LaunchRole.All
             ? JobSecret.Create()
             : throw new UsageException($"{(options.IsServed ? "--role" : "--nnodes")}: all {(options.IsServed ? "launchers of the job" : "nodes")} must have the same job secret; give each {JobSecret.Variable} (made once, by: openssl rand -hex 32) or {JobSecret.FileVariable}"));
-        LineSink output = new(Console.OpenStandardOutput()), errors = new(Console.OpenStandardError());
+        LineSink output = new(descriptor: 1), errors = new(descriptor: 2);
         using LaunchSignals signals = new(options.Grace);
         NativeProcess.AdoptOrphans();
         using RankGuard guard = new();

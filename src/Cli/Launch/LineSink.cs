@@ -6,15 +6,16 @@ namespace DistTrain.Cli;
 /// <summary>An output of the launcher that several write whole lines to. Whoever reads it may be slow: messages of the launcher itself never wait for that. When the reader is gone, lines are dropped.</summary>
 internal sealed class LineSink
 {
-    private readonly Stream _stream;
+    private readonly int _descriptor;
     private readonly Lock _writing = new();
     private readonly BlockingCollection<byte[]> _messages = [];
     private int _pending;
     private bool _isBroken;
 
-    public LineSink(Stream stream)
+    /// <param name="descriptor">1 or 2. Not by the console's streams: all of these write under one lock, so that messages would wait for a reader of the output.</param>
+    public LineSink(int descriptor)
     {
-        _stream = stream;
+        _descriptor = descriptor;
         new Thread(WriteMessages, 128 * 1024) { IsBackground = true, Name = "messages" }.Start();
     }
 
@@ -23,17 +24,8 @@ internal sealed class LineSink
     {
         lock (_writing)
         {
-            if (_isBroken) return;
-            try
-            {
-                _stream.Write(lines);
-                _stream.Flush();
-            }
-            catch (IOException)
-            {
-                // Nobody reads any more. The ranks go on, and what they say must still be taken from them.
-                _isBroken = true;
-            }
+            // When nobody reads any more the ranks go on, and what they say must still be taken from them.
+            if (!_isBroken) _isBroken = !NativeProcess.WriteAll(_descriptor, lines);
         }
     }
 

@@ -14,6 +14,7 @@ internal static unsafe partial class NativeProcess
     private const short SetSignalDefaults = 0x04, SetSignalMask = 0x08, SetSession = 0x80;
     private const int CloseOnExec = 0x80000, DuplicateCloseOnExec = 1030, FirstFreeDescriptor = 10;
     private const int SetSubreaper = 36;
+    private const int TryAgain = 11, FullPause = 10; // EAGAIN; milliseconds
     private const int OpaqueByteCount = 1024; // the C library's attributes, actions and signal sets are far smaller
 
     /// <summary>A pipe whose ends programs don't inherit, away from the descriptors 0 to 9 that are given to them by number.</summary>
@@ -82,13 +83,30 @@ internal static unsafe partial class NativeProcess
         fixed (byte* start = buffer)
         {
             nint count = read(descriptor, start, buffer.Length);
-            return count >= 0 ? (int)count : Marshal.GetLastPInvokeError() is InterruptedCall or 11 ? null : 0;
+            return count >= 0 ? (int)count : Marshal.GetLastPInvokeError() is InterruptedCall or TryAgain ? null : 0;
         }
     }
 
     internal static bool Write(int descriptor, ReadOnlySpan<byte> bytes)
     {
         fixed (byte* start = bytes) return write(descriptor, start, bytes.Length) == bytes.Length;
+    }
+
+    /// <summary>Writes everything; blocks while the reader does not read.</summary>
+    /// <returns>False: nobody reads, or it can't be written.</returns>
+    internal static bool WriteAll(int descriptor, ReadOnlySpan<byte> bytes)
+    {
+        fixed (byte* start = bytes)
+        {
+            for (int written = 0; written < bytes.Length;)
+            {
+                nint count = write(descriptor, start + written, bytes.Length - written);
+                if (count >= 0) written += (int)count;
+                else if (Marshal.GetLastPInvokeError() == TryAgain) Thread.Sleep(FullPause);
+                else if (Marshal.GetLastPInvokeError() != InterruptedCall) return false;
+            }
+        }
+        return true;
     }
 
     /// <summary>Waits until some of the descriptors can be read or are at their end.</summary>
@@ -141,7 +159,7 @@ internal static unsafe partial class NativeProcess
     [LibraryImport(Library, SetLastError = true)]
     private static partial nint read(int descriptor, byte* buffer, nint count);
 
-    [LibraryImport(Library)]
+    [LibraryImport(Library, SetLastError = true)]
     private static partial nint write(int descriptor, byte* buffer, nint count);
 
     [LibraryImport(Library)]

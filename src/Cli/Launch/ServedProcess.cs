@@ -3,6 +3,7 @@ namespace DistTrain.Cli;
 /// <summary>A worker or a parameter server of a job through all its starts. What changes is changed under the launcher's lock.</summary>
 internal sealed class ServedProcess(bool isServer, int index, LaunchOptions options, RankGuard guard)
 {
+    private const int OutputsPerStart = 2;
     private static readonly TimeSpan s_drainTimeout = TimeSpan.FromSeconds(1);
     private readonly List<OutputPump> _pumps = [];
     private OutputTail _tail = new();
@@ -41,11 +42,14 @@ internal sealed class ServedProcess(bool isServer, int index, LaunchOptions opti
         _pumps.Add(new OutputPump([new RankStream(standardError, prefix, _tail, errors, RankLog.Create(options, RestartCount, file, "stderr"))], $"errors of {Name}"));
     }
 
-    /// <summary>After its end: ends what it has left in its group, and takes in what was still written.</summary>
+    /// <summary>After its end: ends what it has left in its group, and takes in what was still written. What a slow reader or a daemon holds up is carried on beside the next start.</summary>
     public void Settle()
     {
         Current!.Signal(SignalName.Kill);
-        Drain(() => false);
+        int first = _pumps.Count - OutputsPerStart;
+        OutputPump[] rest = [.. _pumps.Where((pump, i) => !pump.Join(i < first ? TimeSpan.Zero : s_drainTimeout))];
+        _pumps.Clear();
+        _pumps.AddRange(rest);
     }
 
     /// <summary>Makes it ready to start again.</summary>
@@ -69,12 +73,6 @@ internal sealed class ServedProcess(bool isServer, int index, LaunchOptions opti
     /// <param name="waits">Whether to wait for a slow reader.</param>
     public void Finish(Func<bool> waits)
     {
-        Drain(waits);
-        if (HasEnded) Reap();
-    }
-
-    private void Drain(Func<bool> waits)
-    {
         foreach (OutputPump pump in _pumps)
         {
             bool isDrained;
@@ -83,6 +81,7 @@ internal sealed class ServedProcess(bool isServer, int index, LaunchOptions opti
             pump.Abandon();
         }
         _pumps.Clear();
+        if (HasEnded) Reap();
     }
 
     private void Reap()

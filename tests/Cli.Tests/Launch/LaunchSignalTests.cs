@@ -90,6 +90,19 @@ public sealed class LaunchSignalTests
         Launched.AssertGone(ranks, TimeSpan.Zero);
     }
 
+    [Fact]
+    public void A_reader_that_does_not_read_the_output_keeps_no_message_back()
+    {
+        using Launched launched = new("--nproc-per-node", "1", "--grace", "1", "--", "bash", "-c", "trap '' TERM; echo $$ ready; while :; do echo 0123456789012345678901234567890123456789; done");
+
+        launched.AwaitReady(1);
+        Thread.Sleep(300);
+        launched.Signal(Terminate);
+
+        Assert.True(launched.WaitForExit());
+        Assert.Contains("rank 0 did not end in the grace time of 1 s: SIGKILL", launched.AwaitEnd().Errors, StringComparison.Ordinal);
+    }
+
     private static Launched Waiting(int ranks, string before, params string[] options) =>
         new(["--nproc-per-node", $"{ranks}", .. options, "--", "bash", "-c", $"{before}; echo $$ ready; sleep 67 & while :; do wait; done"]);
 }

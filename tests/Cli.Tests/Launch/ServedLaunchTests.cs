@@ -58,6 +58,20 @@ public sealed partial class ServedLaunchTests
         Assert.Contains("all 1 restarts are used up", result.Errors, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void What_a_dead_worker_wrote_is_passed_on_however_slow_the_reader_is()
+    {
+        // More than the launcher's own output takes in: the rest waits in the worker's pipe when the worker is gone and the next one has ended.
+        using Launched launched = new("--servers", "1", "--nproc-per-node", "1", "--max-restarts", "1", "--", "bash", "-c",
+            "[ $DISTTRAIN_ROLE = server ] && exec sleep 60; [ $TORCHELASTIC_RESTART_COUNT = 1 ] && exit 0; for i in {1..1400}; do printf '%080d\n' $i; done; exit 3");
+        Thread.Sleep(4000);
+        ToolResult result = launched.AwaitEnd();
+
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("worker 0 starts again", result.Errors, StringComparison.Ordinal);
+        Assert.Equal(Enumerable.Range(1, 1400).Select(i => $"[0] {i:D80}"), result.Output.TrimEnd().Split('\n'));
+    }
+
     [Theory]
     [InlineData(Interrupt)]
     [InlineData(Terminate)]
