@@ -48,6 +48,7 @@ internal static class CommandLineHost
         switch (failure)
         {
             case OperationCanceledException:
+            case ParameterServerException when interruption.Token.IsCancellationRequested:
                 Console.Error.WriteLine("disttrain: interrupted");
                 return interruption.ExitCode;
             case UsageException or DeviceException { IsUnknownName: true }:

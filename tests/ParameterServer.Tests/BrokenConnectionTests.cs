@@ -134,6 +134,27 @@ public sealed class BrokenConnectionTests : IDisposable
         Assert.True(failure.IsRetryable);
     }
 
+    [Fact]
+    public async Task The_wait_for_a_server_that_is_away_ends_when_the_worker_is_to_stop()
+    {
+        using CancellationTokenSource stop = new();
+        Served served = await Served.StartAsync();
+        RemoteParameterServer server = served.Remote(options: Served.Options() with { ReconnectTimeout = TimeSpan.FromMinutes(5), LongestPause = TimeSpan.FromMinutes(1), Stopping = stop.Token });
+        using IParameterSession session = await server.OpenAsync("a", Served.Layout);
+        await session.InitializeAsync(new float[3]);
+        await served.DisposeAsync();
+        Task<long> pull = session.PullAsync(new float[3]).AsTask(), opening = Task.Run(async () => (await server.OpenAsync("b", Served.Layout)).Layout.ElementCount);
+        await Task.Delay(300);
+        Assert.False(pull.IsCompleted || opening.IsCompleted);
+        await stop.CancelAsync();
+        foreach (Task<long> waiting in (Task<long>[])[pull, opening])
+        {
+            ParameterServerException failure = await Assert.ThrowsAsync<ParameterServerException>(() => waiting.WaitAsync(TimeSpan.FromSeconds(20)));
+            Assert.StartsWith($"{server} was away when worker '{(waiting == pull ? 'a' : 'b')}' was told to stop; the last try: ", failure.Message, StringComparison.Ordinal);
+            Assert.True(failure.IsRetryable);
+        }
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

@@ -27,7 +27,7 @@ internal static class EvaluateCommand
     private static int Run(string weights, string data, string deviceName, bool json, CancellationToken cancellation)
     {
         LabelledImages images = DataChoice.Load(new DataSetCatalog(), data, DataSplit.Test);
-        using Strategy strategy = StrategyChoice.Open(new TrainOptions { Device = deviceName });
+        using Strategy strategy = StrategyChoice.Open(new TrainOptions { Device = deviceName }, cancellation);
         (EvaluationResult result, ModelDescription description) = strategy.Run(replica =>
         {
             (Module model, ModelDescription found) = ModelFile.Load(replica.Stream, weights);

@@ -33,9 +33,10 @@ internal static class ParameterServerRole
     }
 
     /// <summary>How workers reach servers.</summary>
-    public static RemoteParameterServerOptions Security()
+    /// <param name="stopping">Ends the wait for a server that is away.</param>
+    public static RemoteParameterServerOptions Security(CancellationToken stopping)
     {
-        RemoteParameterServerOptions options = new() { Secret = Secret() };
+        RemoteParameterServerOptions options = new() { Secret = Secret(), Stopping = stopping };
         return TlsFiles.FromEnvironment() is { } tls ? options with { UsesTls = true, Certificate = tls.Certificate, ServerAuthorities = tls.Authorities } : options;
     }
 

@@ -28,7 +28,7 @@ internal static class PredictCommand
         if (count is < 1) throw new UsageException($"--count {count}: expected 1 or more");
         LabelledImages images = DataChoice.Load(new DataSetCatalog(), data, DataSplit.Test);
         if (count < images.Count) images = images.Select([.. Enumerable.Range(0, count.Value)]);
-        using Strategy strategy = StrategyChoice.Open(new TrainOptions { Device = device });
+        using Strategy strategy = StrategyChoice.Open(new TrainOptions { Device = device }, cancellation);
         (Predictions predictions, ModelDescription description) = strategy.Run(replica =>
         {
             (Module model, ModelDescription found) = ModelFile.Load(replica.Stream, weights);

@@ -51,12 +51,14 @@ internal static class StrategyChoice
     }
 
     /// <summary>Opens the devices, which the strategy owns; one of several processes joins the others.</summary>
+    /// <param name="options">Which strategy, which devices.</param>
+    /// <param name="stopping">Ends the wait for parameter servers that are away.</param>
     /// <exception cref="DeviceException">A device is unknown or can't be used.</exception>
     /// <exception cref="CollectiveException">The other processes of the job are missing.</exception>
-    public static Strategy Open(TrainOptions options)
+    public static Strategy Open(TrainOptions options, CancellationToken stopping = default)
     {
         ClusterEnvironment job = ClusterEnvironment.Detect();
-        if (ParameterServerRole.Detect(options) is { } role) return JoinServers(options, role, job);
+        if (ParameterServerRole.Detect(options) is { } role) return JoinServers(options, role, job, stopping);
         if (job.WorldSize > 1 || options.Strategy == MultiWorker) return Join(options, job);
         List<ComputeDevice> devices = [];
         try
@@ -92,13 +94,13 @@ internal static class StrategyChoice
         },
     };
 
-    private static ParameterServerStrategy JoinServers(TrainOptions options, ParameterServerEnvironment role, ClusterEnvironment job)
+    private static ParameterServerStrategy JoinServers(TrainOptions options, ParameterServerEnvironment role, ClusterEnvironment job, CancellationToken stopping)
     {
         ComputeDevice device = DeviceCatalog.Open(DeviceOf(options, job));
         try
         {
             ProgressDisplay.Say($"worker {job.Rank} of {job.WorldSize}, parameter {(role.Servers.Count == 1 ? "server" : "servers")} {string.Join(", ", role.Servers.Select(server => $"{server.Host}:{server.Port}"))}");
-            return new ParameterServerStrategy(device, role.Connect(ParameterServerRole.Security()), $"worker-{job.Rank}", job.Rank, job.WorldSize, ownsDevice: true) { Say = ProgressDisplay.Say };
+            return new ParameterServerStrategy(device, role.Connect(ParameterServerRole.Security(stopping)), $"worker-{job.Rank}", job.Rank, job.WorldSize, ownsDevice: true) { Say = ProgressDisplay.Say };
         }
         catch
         {

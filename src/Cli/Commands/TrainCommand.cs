@@ -18,13 +18,15 @@ internal static class TrainCommand
     private static int Run(TrainOptions options, Interruption interruption, CancellationToken cancellation)
     {
         if (ParameterServerRole.Detect(options) is { IsServer: true } role) return ParameterServerRole.Serve(options, role, interruption.PreemptOnTerminate(), cancellation);
-        using Strategy strategy = StrategyChoice.Open(options);
+        CancellationToken preemption = options.Checkpoint is null ? default : interruption.PreemptOnTerminate();
+        using CancellationTokenSource stopping = CancellationTokenSource.CreateLinkedTokenSource(preemption, cancellation);
+        using Strategy strategy = StrategyChoice.Open(options, stopping.Token);
         using TrainingRun run = new(options, strategy);
         using TraceOutput? trace = TraceOutput.Start(strategy, options.Trace);
         TrainingReport? report;
         try
         {
-            report = run.Execute(options.Checkpoint is null ? default : interruption.PreemptOnTerminate(), cancellation);
+            report = run.Execute(preemption, cancellation);
         }
         catch (Exception failure)
         {

@@ -183,6 +183,21 @@ public sealed partial class ServedLaunchTests
         AssertNothingLeft(folder);
     }
 
+    [Theory]
+    [InlineData(Interrupt, 130)]
+    [InlineData(Terminate, 75)]
+    public void A_worker_that_waits_for_its_server_ends_when_it_is_told_to(int signal, int code)
+    {
+        using TemporaryFolder folder = new();
+        using Process worker = Tool.BeginWith(
+            [("DISTTRAIN_ROLE", "worker"), ("DISTTRAIN_PARAMETER_SERVERS", $"127.0.0.1:{FreePort()}"), ("DISTTRAIN_JOB_SECRET", Convert.ToHexString(RandomNumberGenerator.GetBytes(32)))],
+            ["train", "--strategy", "parameter-server", "--data", "digits", "--model", "mlp", "--checkpoint", folder["checkpoints"], "--output", folder["run"]]);
+        Assert.StartsWith("worker 0 of 1, parameter server", worker.StandardError.ReadLine(), StringComparison.Ordinal);
+        Thread.Sleep(1000);
+        Signal(worker.Id, signal);
+        AwaitEnd(worker, code);
+    }
+
     [Fact]
     public void Servers_and_workers_of_several_launchers_meet_and_workers_come_late_and_leave()
     {

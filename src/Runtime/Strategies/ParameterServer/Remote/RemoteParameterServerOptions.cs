@@ -30,6 +30,9 @@ public sealed record RemoteParameterServerOptions
     /// <summary>How long a server may be away, at the start or between, before a call fails. Until then connecting is tried again, with longer and longer pauses.</summary>
     public TimeSpan ReconnectTimeout { get; init; } = TimeSpan.FromMinutes(5);
 
+    /// <summary>Ends the wait for a server that is away; calls under way come to their end. None: only the time does.</summary>
+    public CancellationToken Stopping { get; init; }
+
     /// <summary>The first pause between two tries; each further one is twice as long, somewhat shorter by chance.</summary>
     internal TimeSpan FirstPause { get; init; } = TimeSpan.FromMilliseconds(50);
 

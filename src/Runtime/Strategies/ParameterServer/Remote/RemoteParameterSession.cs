@@ -157,7 +157,15 @@ internal sealed class RemoteParameterSession(RemoteEndPoint server, OpenMessage 
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         if (backOff.IsOver) throw new ParameterServerException($"{server} can't be reached by worker '{open.Worker}': {backOff.TryCount} {(backOff.TryCount == 1 ? "try" : "tries")} in {server.Options.ReconnectTimeout.TotalSeconds:0.#} s, the last one: {failure.Message}", failure) { IsRetryable = true };
-        await Task.Delay(backOff.Next(), cancellation).ConfigureAwait(false);
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, server.Options.Stopping);
+        try
+        {
+            await Task.Delay(backOff.Next(), either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new ParameterServerException($"{server} was away when worker '{open.Worker}' was told to stop; the last try: {failure.Message}", failure) { IsRetryable = true };
+        }
     }
 
     private void CheckLength(int length)
