@@ -20,7 +20,7 @@ internal sealed class StepLedger
     internal int TakenCount => _takers.Count;
 
     /// <summary>Whether all steps are given out or done, so that only what comes back is left.</summary>
-    internal bool IsExhausted(long stepCount) => _returned.Count == 0 && _next >= stepCount;
+    internal bool IsExhausted(long stepCount) => (_returned.Count == 0 || _returned.Min >= stepCount) && _next >= stepCount;
 
     /// <summary>Goes on where a run stopped: what was taken and not done is to be done again.</summary>
     internal void Restore(long floor, IEnumerable<long> doneAhead)

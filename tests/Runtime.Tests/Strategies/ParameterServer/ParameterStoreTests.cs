@@ -55,6 +55,22 @@ public sealed class ParameterStoreTests
     }
 
     [Fact]
+    public async Task A_step_that_came_back_and_is_beyond_a_shorter_run_is_left_for_the_longer_one()
+    {
+        using ParameterStore store = Store();
+        IParameterSession a = await Open(store, "a");
+        using IParameterSession b = await Open(store, "b");
+        await a.InitializeAsync(new float[3], Token);
+        Assert.Equal(0, await a.TakeStepAsync(2, Token));
+        await a.PushAsync(Push(0, 0, 1), Token);
+        Assert.Equal(1, await a.TakeStepAsync(2, Token));
+        a.Dispose();
+        Assert.Equal(-1, await b.TakeStepAsync(1, Token));
+        // It holds none: the next one is given as if it had not asked.
+        Assert.Equal(1, await b.TakeStepAsync(2, Token));
+    }
+
+    [Fact]
     public async Task A_step_is_applied_once_though_two_workers_did_it()
     {
         using ParameterStore store = Store(new ParameterStoreOptions { WorkerTimeout = TimeSpan.FromMilliseconds(50) });
