@@ -141,25 +141,29 @@ internal sealed unsafe class InProcessTransport : ITransport
 
     public IReadOnlyList<FlightRecord> FlightRecords(int rank) => _group.Ranks[rank].Records();
 
-    public void Hold() => _holds++;
+    // Tensors go on whatever thread drops the last share: a queue's, a waiting one.
+    public void Hold() => Interlocked.Increment(ref _holds);
 
     public void Release()
     {
-        if (--_holds == 0 && _isDisposed) FreeAll();
+        if (Interlocked.Decrement(ref _holds) == 0 && Volatile.Read(ref _isDisposed)) FreeAll();
     }
 
     public void Dispose()
     {
         if (_isDisposed) return;
-        _isDisposed = true;
+        Volatile.Write(ref _isDisposed, true);
         _group.Leave(_own);
-        if (_holds == 0) FreeAll();
+        if (Interlocked.CompareExchange(ref _holds, 0, 0) == 0) FreeAll();
     }
 
     private void FreeAll()
     {
-        foreach (nint memory in _memory) NativeMemory.AlignedFree((void*)memory);
-        _memory.Clear();
+        lock (_memory)
+        {
+            foreach (nint memory in _memory) NativeMemory.AlignedFree((void*)memory);
+            _memory.Clear();
+        }
     }
 
     // A call that moves no tensors: all make it, then each does its part.
@@ -239,34 +243,31 @@ internal sealed unsafe class InProcessTransport : ITransport
     private void Gather(in HostCall call, int elementSize)
     {
         long bytes = call.ElementCount * elementSize;
-        bool isInPlace = call.Verb == CollectiveVerb.AllToAll && call.Send == call.Receive;
-        if (isInPlace)
-        {
-            SwapParts(call, bytes);
-            return;
-        }
+        bool isAllToAll = call.Verb == CollectiveVerb.AllToAll, isInPlace = isAllToAll && call.Send == call.Receive;
         for (int i = 0; i < WorldSize; i++)
         {
             int rank = (Rank + i) % WorldSize;
-            nint from = CallOf(rank).Send + (call.Verb == CollectiveVerb.AllToAll ? (nint)(bytes * Rank) : 0);
+            if (isAllToAll && rank != Rank && (isInPlace || CallOf(rank).Send == CallOf(rank).Receive))
+            {
+                if (rank > Rank) SwapParts(call, CallOf(rank), rank, bytes);
+                continue;
+            }
+            nint from = CallOf(rank).Send + (isAllToAll ? (nint)(bytes * Rank) : 0);
             Copy(from, call.Receive + (nint)(bytes * rank), bytes);
         }
     }
 
-    // All to all in place: part p of rank r and part r of rank p change places; the lower rank of the two does it.
-    private void SwapParts(in HostCall call, long bytes)
+    // All to all between two ranks of which one is in place at least: part p of rank r and part r of rank p change places; the lower rank of the two does it for both.
+    private void SwapParts(in HostCall call, in HostCall peer, int rank, long bytes)
     {
         Span<byte> buffer = stackalloc byte[1024];
-        for (int rank = Rank + 1; rank < WorldSize; rank++)
+        byte* own = (byte*)call.Send + (bytes * rank), other = (byte*)peer.Send + (bytes * Rank), ownResult = (byte*)call.Receive + (bytes * rank), otherResult = (byte*)peer.Receive + (bytes * Rank);
+        for (long at = 0; at < bytes; at += buffer.Length)
         {
-            byte* own = (byte*)call.Send + (bytes * rank), other = (byte*)CallOf(rank).Send + (bytes * Rank);
-            for (long at = 0; at < bytes; at += buffer.Length)
-            {
-                int length = (int)Math.Min(buffer.Length, bytes - at);
-                new Span<byte>(own + at, length).CopyTo(buffer);
-                new Span<byte>(other + at, length).CopyTo(new Span<byte>(own + at, length));
-                buffer[..length].CopyTo(new Span<byte>(other + at, length));
-            }
+            int length = (int)Math.Min(buffer.Length, bytes - at);
+            new Span<byte>(own + at, length).CopyTo(buffer);
+            new Span<byte>(other + at, length).CopyTo(new Span<byte>(ownResult + at, length));
+            buffer[..length].CopyTo(new Span<byte>(otherResult + at, length));
         }
     }
 

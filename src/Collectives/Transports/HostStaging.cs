@@ -39,6 +39,7 @@ internal sealed class HostStaging(ComputeDevice device) : IDisposable
         if (memory is null || memory.ByteCount < byteCount)
         {
             memory?.Dispose();
+            memory = null;
             memory = HostMemory.Allocate(device, byteCount);
         }
         return memory.Address;

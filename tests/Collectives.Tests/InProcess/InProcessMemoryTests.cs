@@ -1,0 +1,67 @@
+using DistTrain.Kernels;
+
+namespace DistTrain.Collectives.Tests;
+
+/// <summary>Whose memory a call may write, and who keeps memory for how long.</summary>
+public sealed class InProcessMemoryTests
+{
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(5)]
+    public void All_to_all_in_place_on_some_ranks_alone_gives_all_the_same_and_leaves_the_others_inputs_alone(int worldSize)
+    {
+        const int Part = 1003;
+        for (int inPlace = 0; inPlace < 1 << worldSize; inPlace++)
+        {
+            int chosen = inPlace;
+            World.Run(WorldKind.InProcess, worldSize, new CommunicatorOptions { Timeout = TimeSpan.FromSeconds(60) }, (communicator, device) =>
+            {
+                int rank = communicator.Rank;
+                int[] sent = [.. Enumerable.Range(0, worldSize * Part).Select(i => (rank * 1_000_000) + i)];
+                int[] expected = [.. Enumerable.Range(0, worldSize * Part).Select(i => (i / Part * 1_000_000) + (rank * Part) + (i % Part))];
+                using Tensor send = Tensor.Zeros(device.DefaultStream, new Shape(sent.Length), DType.I32), apart = Tensor.Zeros(device.DefaultStream, new Shape(sent.Length), DType.I32);
+                sent.CopyTo(send.AsSpan<int>());
+                bool isInPlace = (chosen >> rank & 1) != 0;
+
+                communicator.AllToAll(device.DefaultStream, send, isInPlace ? send : apart);
+
+                Assert.Equal(expected, (isInPlace ? send : apart).AsSpan<int>().ToArray());
+                if (!isInPlace) Assert.Equal(sent, send.AsSpan<int>().ToArray());
+            });
+        }
+    }
+
+    [Fact]
+    public void Memory_that_tensors_on_several_threads_held_goes_with_the_communicator()
+    {
+        InProcessTransport transport = new(new InProcessGroup(1), 0, TimeSpan.FromSeconds(20));
+        nint memory = transport.Allocate(4096);
+        Thread[] holders = [.. Enumerable.Range(0, 4).Select(_ => new Thread(() =>
+        {
+            for (int i = 0; i < 300_000; i++)
+            {
+                transport.Hold();
+                transport.Release();
+            }
+        }))];
+        foreach (Thread holder in holders) holder.Start();
+        foreach (Thread holder in holders) holder.Join();
+
+        transport.Dispose();
+
+        Assert.Throws<ArgumentException>(() => transport.Free(memory));
+    }
+
+    [Fact]
+    public void Staging_that_found_no_memory_for_a_large_tensor_still_serves_small_ones()
+    {
+        using CpuDevice device = new("cpu", InstructionSets.Chosen(), 1);
+        using HostStaging staging = new(device);
+        Assert.NotEqual(0, staging.Room(4096));
+
+        Assert.Throws<OutOfMemoryException>(() => staging.Room(1L << 60));
+
+        Assert.NotEqual(0, staging.Room(64));
+    }
+}
