@@ -10,8 +10,9 @@ public sealed class RegisteredMemory : IDisposable
 {
     private readonly Action<RegisteredMemory> _free;
     private readonly Action _hold, _release;
+    private readonly Lock _making = new();
     private DeviceBuffer? _buffer;
-    private int _tensorsAlive;
+    private int _buffersAlive;
     private bool _isDisposed;
 
     internal RegisteredMemory(ComputeDevice device, nint pointer, long byteCount, Action hold, Action release, Action<RegisteredMemory> free)
@@ -34,8 +35,14 @@ public sealed class RegisteredMemory : IDisposable
     public Tensor Tensor(Shape shape, DType dtype = DType.F32, long offsetByteCount = 0)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        if (_tensorsAlive == 0) _buffer = MakeBuffer();
-        return new Tensor(_buffer!, shape, dtype, offsetByteCount);
+        lock (_making)
+        {
+            if (Volatile.Read(ref _buffersAlive) == 0) return First(shape, dtype, offsetByteCount);
+            Tensor tensor = new(_buffer!, shape, dtype, offsetByteCount);
+            // Alone it may have come after the last one had gone, on another thread, and the memory with it.
+            if (_buffer!.ReferenceCount > 1) return tensor;
+            using (tensor) return First(shape, dtype, offsetByteCount);
+        }
     }
 
     /// <summary>Gives the memory back; collective.</summary>
@@ -43,20 +50,39 @@ public sealed class RegisteredMemory : IDisposable
     public void Dispose()
     {
         if (_isDisposed) return;
-        if (Volatile.Read(ref _tensorsAlive) > 0) throw new InvalidOperationException($"{ByteCount:N0} bytes of registered memory are disposed while tensors lie in it; dispose these first");
+        if (Volatile.Read(ref _buffersAlive) > 0) throw new InvalidOperationException($"{ByteCount:N0} bytes of registered memory are disposed while tensors lie in it; dispose these first");
         _isDisposed = true;
         _free(this);
+    }
+
+    private Tensor First(Shape shape, DType dtype, long offsetByteCount)
+    {
+        DeviceBuffer buffer = MakeBuffer();
+        try
+        {
+            Tensor tensor = new(buffer, shape, dtype, offsetByteCount);
+            _buffer = buffer;
+            return tensor;
+        }
+        catch
+        {
+            LetGo();
+            throw;
+        }
     }
 
     // The memory stays mapped while tensors lie in it, even if the communicator is disposed before them.
     private DeviceBuffer MakeBuffer()
     {
+        DeviceBuffer buffer = DeviceBuffer.Wrap(Device, Pointer, ByteCount, LetGo);
         _hold();
-        Volatile.Write(ref _tensorsAlive, 1);
-        return DeviceBuffer.Wrap(Device, Pointer, ByteCount, () =>
-        {
-            Volatile.Write(ref _tensorsAlive, 0);
-            _release();
-        });
+        Interlocked.Increment(ref _buffersAlive);
+        return buffer;
+    }
+
+    private void LetGo()
+    {
+        Interlocked.Decrement(ref _buffersAlive);
+        _release();
     }
 }

@@ -64,4 +64,35 @@ public sealed class InProcessMemoryTests
 
         Assert.NotEqual(0, staging.Room(64));
     }
+
+    [Fact]
+    public void A_tensor_made_while_another_thread_lets_go_of_the_last_one_holds_the_memory()
+    {
+        using CpuDevice device = new("cpu", InstructionSets.Chosen(), 1);
+        using ICommunicator communicator = Communicator.InProcess(1)[0];
+        RegisteredMemory memory = communicator.Allocate(device, 4096);
+        for (int round = 0; round < 20_000; round++)
+        {
+            Tensor first = memory.Tensor(new Shape(16));
+            CollectiveHandle handle = communicator.AllReduceAsync(device.DefaultStream, first);
+            first.Dispose();
+            Tensor next = memory.Tensor(new Shape(16));
+            while (!handle.IsCompleted) Thread.Yield();
+            Assert.Throws<InvalidOperationException>(memory.Dispose);
+            next.Dispose();
+        }
+        memory.Dispose();
+    }
+
+    [Fact]
+    public void A_first_tensor_that_does_not_fit_leaves_nothing_in_the_memory()
+    {
+        using CpuDevice device = new("cpu", InstructionSets.Chosen(), 1);
+        using ICommunicator communicator = Communicator.InProcess(1)[0];
+        RegisteredMemory memory = communicator.Allocate(device, 4096);
+
+        Assert.ThrowsAny<ArgumentException>(() => memory.Tensor(new Shape(1025)));
+
+        memory.Dispose();
+    }
 }
