@@ -37,9 +37,11 @@ public sealed class InProcessMemoryTests
     {
         InProcessTransport transport = new(new InProcessGroup(1), 0, TimeSpan.FromSeconds(20));
         nint memory = transport.Allocate(4096);
+        using Barrier start = new(4);
         Thread[] holders = [.. Enumerable.Range(0, 4).Select(_ => new Thread(() =>
         {
-            for (int i = 0; i < 300_000; i++)
+            start.SignalAndWait();
+            for (int i = 0; i < 3_000_000; i++)
             {
                 transport.Hold();
                 transport.Release();
