@@ -91,15 +91,15 @@ public sealed partial class CheckpointFolder
 
     private static CheckpointFile[] FilesOf(CheckpointManifest manifest, string file) => [.. manifest.Files.Where(f => f.Name == file || CheckpointShare.IsShareOf(f.Name, file))];
 
-    /// <summary>The checkpoint with the lowest validation loss, by manifests alone.</summary>
-    internal (long Step, double Loss)? FindBest()
+    /// <summary>The checkpoint with the lowest validation loss, by manifests alone, of those up to a step.</summary>
+    internal (long Step, double Loss)? FindBest(long last)
     {
         (long Step, double Loss)? best = null;
-        foreach (long step in Steps)
+        foreach (long step in Steps.Where(step => step <= last))
         {
             try
             {
-                if (ReadManifest(step).Position.ValidationLoss is { } loss && (best is null || loss < best.Value.Loss)) best = (step, loss);
+                if (ReadManifest(step).Position.ValidationLoss is { } loss && !double.IsNaN(loss) && (best is null || loss < best.Value.Loss)) best = (step, loss);
             }
             catch (Exception failure) when (failure is CheckpointException or IOException or UnauthorizedAccessException)
             {

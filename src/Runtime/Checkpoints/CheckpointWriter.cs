@@ -32,7 +32,6 @@ internal sealed class CheckpointWriter : IDisposable
     {
         (_folder, _options, _share) = (folder, options, share);
         if (Cleans && !options.Resumes) _former = folder.Steps;
-        else if (Cleans && options.KeepsBest) _best = folder.FindBest();
         Replica? replica = Replica.Current;
         _thread = new Thread(() => Work(replica)) { IsBackground = true, Name = "checkpoints" };
         _thread.Start();
@@ -49,6 +48,20 @@ internal sealed class CheckpointWriter : IDisposable
 
     // One removes old checkpoints for all.
     private bool Cleans => _share is null or { Rank: 0 };
+
+    /// <summary>
+    /// Says where the run goes on. Checkpoints of later steps are damaged, or of steps that are now taken again: they count no more, and go once a new one is whole.
+    /// </summary>
+    /// <param name="step">Of the checkpoint that was loaded; -1: of none.</param>
+    internal void GoOnFrom(long step)
+    {
+        if (!Cleans) return;
+        _former = [.. _folder.Steps.Where(later => later > step)];
+        if (_options.KeepsBest) _best = _folder.FindBest(step);
+    }
+
+    /// <summary>Has the step that was written last written again when it is asked for.</summary>
+    internal void ForgetLastStep() => _lastStep = -1;
 
     /// <summary>Takes a snapshot and has it written. Blocks for the copy.</summary>
     /// <returns>Whether it was taken; false while the one before is being written.</returns>
@@ -143,7 +156,7 @@ internal sealed class CheckpointWriter : IDisposable
             if (isNews) _options.Say?.Invoke($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}; the ones before it are untouched, the next is tried");
             return;
         }
-        if (_options.KeepsBest && position.ValidationLoss is { } loss && (_best is null || loss < _best.Value.Loss)) _best = (position.Step, loss);
+        if (_options.KeepsBest && position.ValidationLoss is { } loss && !double.IsNaN(loss) && (_best is null || loss < _best.Value.Loss)) _best = (position.Step, loss);
         if (Cleans) Prune(position.Step);
     }
 
@@ -151,9 +164,10 @@ internal sealed class CheckpointWriter : IDisposable
     {
         try
         {
-            // A run that begins anew must never be gone on from another's.
-            if (_former.Count > 0) _options.Say?.Invoke($"the {_former.Count} checkpoint(s) of the run before are removed from {_folder.Place}");
-            foreach (long step in _former.Where(step => step != written)) _folder.Remove(step);
+            // A run that begins anew must never be gone on from another's, nor one that went back from what it has left.
+            long[] former = [.. _former.Where(step => step != written)];
+            if (former.Length > 0) _options.Say?.Invoke($"the {former.Length} checkpoint(s) of {(_options.Resumes ? "later steps, which this run went back from," : "the run before")} are removed from {_folder.Place}");
+            foreach (long step in former) _folder.Remove(step);
             _former = [];
             _folder.Prune(written, _options.KeepCount, _best?.Step ?? -1);
         }

@@ -39,6 +39,7 @@ internal sealed class TrainingCheckpoints : IDisposable
         CheckpointManifest? manifest = _variables.IsFirst ? _folder.FindNewest(_options.Say) : null;
         double[] step = [manifest is null ? 0 : manifest.Position.Step + 1];
         _variables.Sum(stream, step);
+        _writer?.GoOnFrom((long)step[0] - 1);
         if (step[0] == 0) return null;
         manifest ??= _folder.ReadManifest((long)step[0] - 1);
         CheckCode(manifest);
@@ -74,6 +75,22 @@ internal sealed class TrainingCheckpoints : IDisposable
         if (_variables.SavesShares) SaveSharesNow(stream, position);
         else _writer.SaveNow(stream, _variables.State(), position, _variables.Shard.Count);
         Stall += Stopwatch.GetElapsedTime(began);
+    }
+
+    /// <summary>The same, after which every replica knows that the checkpoint is whole, whoever wrote it: for one that leaves at once, and with whom a launcher would end the others. Collective.</summary>
+    /// <exception cref="CheckpointException">It could not be written, by this replica or by another.</exception>
+    internal void SaveTogether(ExecutionStream stream, TrainingPosition position)
+    {
+        CheckpointException? failure = null;
+        try
+        {
+            SaveNow(stream, position);
+        }
+        catch (CheckpointException own)
+        {
+            failure = own;
+        }
+        AgreeOnSuccess(stream, failure, position.Step);
     }
 
     public void Dispose() => _writer?.Dispose();
@@ -116,7 +133,12 @@ internal sealed class TrainingCheckpoints : IDisposable
     private void SaveSharesNow(ExecutionStream stream, TrainingPosition position)
     {
         _writer!.WaitUntilIdle();
-        if (_writer.LastStep != position.Step) Prepare(stream, position.Step);
+        // Where one of them has not written this step, or failed to, all write it anew: what each knows of itself decides nothing alone.
+        double[] missing = [_writer.LastStep == position.Step ? 0 : 1];
+        _variables.Sum(stream, missing);
+        if (missing[0] == 0) return;
+        _writer.ForgetLastStep();
+        Prepare(stream, position.Step);
         CheckpointException? failure = null;
         try
         {
@@ -126,10 +148,15 @@ internal sealed class TrainingCheckpoints : IDisposable
         {
             failure = own;
         }
+        AgreeOnSuccess(stream, failure, position.Step);
+    }
+
+    private void AgreeOnSuccess(ExecutionStream stream, CheckpointException? failure, long step)
+    {
         double[] failures = [failure is null ? 0 : 1];
         _variables.Sum(stream, failures);
         if (failure is not null) throw failure;
-        if (failures[0] > 0) throw new CheckpointException($"the checkpoint of step {position.Step} is not complete: {failures[0]:f0} of {_variables.Shard.Count} replicas could not write their shares");
+        if (failures[0] > 0) throw new CheckpointException($"the checkpoint of step {step} is not complete: {failures[0]:f0} of {_variables.Shard.Count} replicas could not write their part of it");
     }
 
     private void CheckCode(CheckpointManifest manifest)

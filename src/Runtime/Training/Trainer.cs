@@ -91,7 +91,7 @@ public sealed class Trainer : IDisposable
                 checkpoints?.AfterStep(stream, () => Position(next), next, log.EndsEpoch);
                 if (IsPreempted(stream))
                 {
-                    checkpoints?.SaveNow(stream, Position(next));
+                    checkpoints?.SaveTogether(stream, Position(next));
                     throw new PreemptedException(next, checkpoints is not null || _variables.TrySave());
                 }
             }

@@ -194,6 +194,42 @@ public sealed class TroubledTrainingTests
         Assert.Equal([3, 2], new CheckpointFolder(_objects).Steps);
     }
 
+    [Fact]
+    public void Damaged_checkpoints_of_steps_that_are_taken_again_do_not_count_among_those_kept()
+    {
+        Assert.Throws<PreemptedException>(() => TrainedRun.Train(Options(_objects), stopAfter: 2));
+        Assert.Throws<PreemptedException>(() => TrainedRun.Train(Options(_objects), stopAfter: 5));
+        _objects.Write("step-000000000005/model.safetensors", file => file.WriteByte(1));
+        _said.Clear();
+        Assert.Throws<PreemptedException>(() => TrainedRun.Train(Options(_objects) with { KeepCount = 2 }, stopAfter: 7));
+        Assert.Equal([7, 2], new CheckpointFolder(_objects).Steps);
+        Assert.Equal("the 1 checkpoint(s) of later steps, which this run went back from, are removed from objects://", _said[^1]);
+    }
+
+    [Fact]
+    public void The_best_is_never_one_whose_loss_is_no_number_nor_one_of_a_step_that_is_taken_again()
+    {
+        Assert.Equal([2, 5], Kept(-1, (1, double.NaN), (2, 0.5), (3, double.NaN), (4, 0.7), (5, 0.6)));
+        // The best one is damaged or was left behind: of the others that of step 5 is the best.
+        Assert.Equal([6, 8], Kept(5, (6, 0.55), (7, double.NaN), (8, 0.9)));
+    }
+
+    private long[] Kept(long from, params (long Step, double Loss)[] saved)
+    {
+        using CpuDevice device = TrainedRun.Device();
+        using Tensor tensor = Tensor.Zeros(device.DefaultStream, new Shape(3));
+        SavedState state = new(new Dictionary<string, Tensor> { ["a"] = tensor }, new Dictionary<string, Tensor> { ["b"] = tensor });
+        CheckpointFolder folder = new(_objects);
+        if (from >= 0) Assert.Equal(2, folder.FindBest(from)!.Value.Step);
+        if (from >= 0) folder.Remove(2);
+        using (CheckpointWriter writer = new(folder, Options(_objects) with { KeepCount = 1 }))
+        {
+            writer.GoOnFrom(from);
+            foreach ((long step, double loss) in saved) writer.SaveNow(device.DefaultStream, state, new TrainingPosition(step, step, 0, null, step, loss), 1);
+        }
+        return [.. folder.Steps.Order()];
+    }
+
     private CheckpointOptions Options(ICheckpointStorage storage) => new() { Storage = storage, EveryEpoch = false, Say = _said.Add };
 
     private string Checksum(string key)
