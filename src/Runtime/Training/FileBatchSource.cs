@@ -41,7 +41,7 @@ public sealed class FileBatchSource : IBatchSource
     /// <inheritdoc/>
     /// <remarks>
     /// Where the data go on follows from <paramref name="firstBatch"/>; <paramref name="position"/> is the first replica's, whose files are others, and is not used. Without an index the batches
-    /// before are read and thrown away. Go on with another number of replicas between epochs only: within one, they have read other samples.
+    /// before are read and thrown away. A run goes on with as many replicas as before: others would have read other samples.
     /// </remarks>
     /// <exception cref="ArgumentException">The replicas are not as many as the files were divided among.</exception>
     public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, BatchShard? shard = null, CancellationToken cancellation = default)
@@ -66,6 +66,17 @@ public sealed class FileBatchSource : IBatchSource
             run.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Steps of files are those of a number of replicas and a batch size: refuses a position that was reached with others.</summary>
+    /// <exception cref="CheckpointException">So many steps have other samples.</exception>
+    internal void CheckPosition(TrainingPosition position)
+    {
+        (long epochs, long step) = Math.DivRem(position.Step, Math.Max(1, BatchCount));
+        long expected = (epochs * SamplesPerEpoch) + _shards.Offset(0, step);
+        if (position.SampleCount != expected)
+            throw new CheckpointException($"the checkpoint of step {position.Step} was reached after {position.SampleCount:N0} samples; of these files, divided among {_shards.ReplicaCount} replica(s) in batches of {_shards.BatchSize}, "
+                + $"so many steps take {expected:N0}: samples would be missing or doubled. Go on with the files, batch size and number of replicas of before, or train with {nameof(ShardPolicy)}.{nameof(ShardPolicy.Data)}, whose batches are the same on any number");
     }
 
     // All files' rows have the same extents; the first replica's may be the only ones with any.

@@ -59,6 +59,7 @@ public sealed class Trainer : IDisposable
     /// <exception cref="NonFiniteLossException">A loss was NaN or infinite. On the CPU the parameters are still those before that step.</exception>
     /// <exception cref="LossScaleException">Gradients overflow at the smallest loss scale; the parameters are still those before that step.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled, between two steps.</exception>
+    /// <exception cref="CheckpointException">The last checkpoint could not be written; or the one to go on from can't be read, or belongs to other batches.</exception>
     /// <exception cref="PreemptedException">It was asked to stop, and saved itself where <see cref="TrainerOptions.Checkpoints"/> say so.</exception>
     public TrainingResult Train(ExecutionStream stream, IBatchSource batches, IReadOnlyList<ITrainingCallback>? callbacks = null, CancellationToken cancellation = default)
     {
@@ -67,6 +68,7 @@ public sealed class Trainer : IDisposable
         if (batches.BatchCount == 0) throw new ArgumentException("there are no batches to train on", nameof(batches));
         using TrainingCheckpoints? checkpoints = _configured.Checkpoints is { } folder ? new TrainingCheckpoints(stream, folder, _variables) : null;
         TrainingPosition? resumed = checkpoints?.Resume(stream);
+        if (resumed is not null && batches is FileBatchSource files) files.CheckPosition(resumed);
         _options = resumed is null ? _configured : GoOnFrom(resumed);
         long stepCount = Math.Min(_options.StepLimit ?? long.MaxValue, (long)_options.EpochCount * batches.BatchCount);
         using TrainingLog log = new(stream, _variables, _options, batches.BatchCount, stepCount, callbacks ?? [], cancellation);

@@ -128,6 +128,26 @@ public sealed class FileBatchSourceTests : IDisposable
     }
 
     [Theory]
+    [InlineData(2, 8, 16)]
+    [InlineData(3, 4, 6)]
+    public void A_run_does_not_go_on_with_other_steps_of_the_files(int replicaCount, int batchSize, int samples)
+    {
+        string[] files = Files(9, 1, 0, 17, 4);
+        string folder = Path.Combine(_folder, "checkpoints");
+        Assert.Throws<PreemptedException>(() => On(3, 8, stop: 2));
+
+        Assert.Equal($"the checkpoint of step 2 was reached after 11 samples; of these files, divided among {replicaCount} replica(s) in batches of {batchSize}, so many steps take {samples}: samples would be missing or "
+            + "doubled. Go on with the files, batch size and number of replicas of before, or train with ShardPolicy.Data, whose batches are the same on any number", Assert.Throws<CheckpointException>(() => On(replicaCount, batchSize, null)).Message);
+
+        void On(int replicas, int batch, int? stop)
+        {
+            using CancellationTokenSource preemption = new();
+            using MirroredStrategy strategy = new([.. Enumerable.Range(0, replicas).Select(_ => new CpuDevice("cpu", InstructionSet.Vector128, 1))], ownsDevices: true);
+            Train(strategy, Source(files, batch, replicas, ShardPolicy.File), new CheckpointOptions { Folder = folder }, stop is { } step ? [new StopAfter(preemption, step)] : null, preemption.Token);
+        }
+    }
+
+    [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public void A_run_goes_on_behind_any_batch_on_every_replica(bool hasIndex)
