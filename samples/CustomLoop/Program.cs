@@ -14,8 +14,10 @@ strategy.Run(replica =>
     model.Initialize(replica.Stream, seed: 1);
     using ReplicaVariables variables = strategy.CreateVariables(replica, model, parameters => new Sgd(parameters, momentum: 0.9f));
     const int Epochs = 10;
-    using IBatchFeed feed = train.Open(replica.Stream, Epochs, shard: variables.Shard);
-    for (int step = 0; step < Epochs * train.BatchCount; step++)
+    using BackupAndRestore backup = new(replica.Stream, variables, new CheckpointOptions { Folder = "backup", Say = Console.WriteLine }, train);
+    TrainingPosition? from = backup.Restore(replica.Stream);             // null at the first start; a run that was killed goes on to the same bits
+    using IBatchFeed feed = train.Open(replica.Stream, Epochs, from?.Step ?? 0, from?.DataPosition, variables.Shard);
+    for (long step = from?.Step ?? 0; step < Epochs * train.BatchCount; step++)
     {
         using Batch batch = feed.Next();
         using GradientTape tape = new(replica.Stream, context: new StepContext(Seed: 1, (ulong)step, batch.FirstSample));
@@ -28,6 +30,7 @@ strategy.Run(replica =>
         }
         variables.End(tape);
         variables.Update(replica.Stream, learningRate: 0.05f);
+        backup.AfterStep(replica.Stream, step + 1, feed, endsEpoch: (step + 1) % train.BatchCount == 0);
     }
     EvaluationResult result = Evaluator.Evaluate(replica.Stream, variables, test);
     if (replica.IsFirst) Console.WriteLine($"test accuracy {result.Accuracy:F3}");

@@ -21,6 +21,12 @@ public sealed partial class SampleTests
             MatchCollection found = Accuracy().Matches(output);
             Assert.Equal(accuracies, found.Count);
             Assert.All(found, match => Assert.InRange(double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture), 0.95, 1.0));
+
+            // The strategies' sample trains with checkpoints in its second half; the loop does from the beginning.
+            (exitCode, string again) = Repository.Run(folder, TimeSpan.FromMinutes(5), "dotnet", program);
+            Assert.True(exitCode == 0, again);
+            Assert.Equal(1, GoingOn().Count(again));
+            Assert.Equal(found.Last().Value, Accuracy().Matches(again).Last().Value);
         }
         finally
         {
@@ -63,6 +69,9 @@ public sealed partial class SampleTests
         }
         Assert.True(count >= 6, $"{count} blocks");
     }
+
+    [GeneratedRegex("going on from the checkpoint of step [1-9]")]
+    private static partial Regex GoingOn();
 
     [GeneratedRegex(@"test accuracy (0\.\d+)")]
     private static partial Regex Accuracy();

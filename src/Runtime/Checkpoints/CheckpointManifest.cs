@@ -15,7 +15,20 @@ namespace DistTrain.Runtime;
 /// <param name="ValidationLoss">Of the epoch that ended with this step; null where none did.</param>
 /// <param name="Asynchronous">Of a parameter server: which steps are in the variables; null: all before <paramref name="Step"/>.</param>
 /// <param name="LossScale">Null without loss scaling.</param>
-public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed, byte[]? Data, long SampleCount, double? ValidationLoss, AsynchronousSteps? Asynchronous = null, LossScaleState? LossScale = null);
+public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed, byte[]? Data, long SampleCount, double? ValidationLoss, AsynchronousSteps? Asynchronous = null, LossScaleState? LossScale = null)
+{
+    /// <summary>The learning rate of the step that comes next; null where it is not known.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public float? LearningRate { get; init; }
+
+    /// <summary>Numbers that a loop kept besides (<see cref="BackupAndRestore.Values"/>); null: none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyDictionary<string, double>? Values { get; init; }
+
+    /// <summary><see cref="Data"/>, to open batches at.</summary>
+    [JsonIgnore]
+    public IteratorState? DataPosition => Data is null ? null : IteratorState.FromBytes(Data);
+}
 
 /// <summary>Steps that workers have done in no certain order.</summary>
 /// <param name="Floor">All steps below are done.</param>

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.ExceptionServices;
 using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
@@ -23,6 +24,7 @@ internal sealed class CheckpointWriter : IDisposable
     private IReadOnlyList<long> _former = [];
     private volatile bool _isClosed;
     private Exception? _lastFailure;
+    private ExceptionDispatchInfo? _toldInVain;
     private long _lastStep = -1, _failedStep = -1;
 
     /// <param name="folder">Where.</param>
@@ -44,7 +46,11 @@ internal sealed class CheckpointWriter : IDisposable
     internal long LastStep => _lastStep;
 
     /// <summary>Waits for what is being written.</summary>
-    internal void WaitUntilIdle() => _idle.Wait();
+    internal void WaitUntilIdle()
+    {
+        _idle.Wait();
+        _toldInVain?.Throw();
+    }
 
     // One removes old checkpoints for all.
     private bool Cleans => _share is null or { Rank: 0 };
@@ -68,6 +74,7 @@ internal sealed class CheckpointWriter : IDisposable
     internal bool Save(ExecutionStream stream, SavedState state, TrainingPosition position, int replicas)
     {
         if (!_idle.IsSet) return false;
+        _toldInVain?.Throw();
         using (MeasuredActivity.CheckpointSnapshot.Begin())
         {
             _model.Take(stream, state.Model);
@@ -89,11 +96,11 @@ internal sealed class CheckpointWriter : IDisposable
     {
         long began = Stopwatch.GetTimestamp();
         TimeSpan pause = s_firstPause;
-        _idle.Wait();
+        WaitUntilIdle();
         while (_lastStep != position.Step)
         {
             Save(stream, state, position, replicas);
-            _idle.Wait();
+            WaitUntilIdle();
             if (_lastFailure is not { } failure) return;
             if (Stopwatch.GetElapsedTime(began) + pause > _options.RetryFor)
                 throw new CheckpointException($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}", failure);
@@ -153,11 +160,26 @@ internal sealed class CheckpointWriter : IDisposable
             // Tries at the same one follow each other closely.
             bool isNews = _lastFailure?.Message != failure.Message || _failedStep != position.Step;
             (_lastFailure, _failedStep) = (failure, position.Step);
-            if (isNews) _options.Say?.Invoke($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}; the ones before it are untouched, the next is tried");
+            if (isNews) Tell($"the checkpoint of step {position.Step} could not be written to {_folder.PathOf(position.Step)}: {failure.Message}; the ones before it are untouched, the next is tried");
             return;
         }
         if (_options.KeepsBest && position.ValidationLoss is { } loss && !double.IsNaN(loss) && (_best is null || loss < _best.Value.Loss)) _best = (position.Step, loss);
         if (Cleans) Prune(position.Step);
+    }
+
+    // What the user's own code throws here would end the process: the training thread throws it.
+    private void Tell(string message)
+    {
+        try
+        {
+            _options.Say?.Invoke(message);
+        }
+#pragma warning disable CA1031 // As above.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            _toldInVain ??= ExceptionDispatchInfo.Capture(failure);
+        }
     }
 
     private void Prune(long written)
@@ -166,7 +188,7 @@ internal sealed class CheckpointWriter : IDisposable
         {
             // A run that begins anew must never be gone on from another's, nor one that went back from what it has left.
             long[] former = [.. _former.Where(step => step != written)];
-            if (former.Length > 0) _options.Say?.Invoke($"the {former.Length} checkpoint(s) of {(_options.Resumes ? "later steps, which this run went back from," : "the run before")} are removed from {_folder.Place}");
+            if (former.Length > 0) Tell($"the {former.Length} checkpoint(s) of {(_options.Resumes ? "later steps, which this run went back from," : "the run before")} are removed from {_folder.Place}");
             foreach (long step in former) _folder.Remove(step);
             _former = [];
             _folder.Prune(written, _options.KeepCount, _best?.Step ?? -1);
@@ -175,7 +197,7 @@ internal sealed class CheckpointWriter : IDisposable
         catch (Exception failure)
 #pragma warning restore CA1031
         {
-            _options.Say?.Invoke($"checkpoints older than that of step {written} could not be removed: {failure.Message}; it is tried again with the next");
+            Tell($"checkpoints older than that of step {written} could not be removed: {failure.Message}; it is tried again with the next");
         }
     }
 }

@@ -62,6 +62,15 @@ public sealed partial class DatasetBatchSource : IBatchSource
     public int SamplesPerEpoch { get; }
 
     /// <inheritdoc/>
+    /// <remarks>Known where the dataset is divided among replicas in batches of a size that was told.</remarks>
+    public long? SamplesBefore(long batch)
+    {
+        if (_batchSize == 0 || BatchCount == 0) return null;
+        (long epochs, long inEpoch) = Math.DivRem(batch, BatchCount);
+        return (epochs * SamplesPerEpoch) + (inEpoch * _batchSize);
+    }
+
+    /// <inheritdoc/>
     public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, BatchShard? shard = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(stream);

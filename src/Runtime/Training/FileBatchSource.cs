@@ -68,15 +68,11 @@ public sealed class FileBatchSource : IBatchSource
         }
     }
 
-    /// <summary>Steps of files are those of a number of replicas and a batch size: refuses a position that was reached with others.</summary>
-    /// <exception cref="CheckpointException">So many steps have other samples.</exception>
-    internal void CheckPosition(TrainingPosition position)
+    /// <inheritdoc/>
+    public long? SamplesBefore(long batch)
     {
-        (long epochs, long step) = Math.DivRem(position.Step, Math.Max(1, BatchCount));
-        long expected = (epochs * SamplesPerEpoch) + _shards.Offset(0, step);
-        if (position.SampleCount != expected)
-            throw new CheckpointException($"the checkpoint of step {position.Step} was reached after {position.SampleCount:N0} samples; of these files, divided among {_shards.ReplicaCount} replica(s) in batches of {_shards.BatchSize}, "
-                + $"so many steps take {expected:N0}: samples would be missing or doubled. Go on with the files, batch size and number of replicas of before, or train with {nameof(ShardPolicy)}.{nameof(ShardPolicy.Data)}, whose batches are the same on any number");
+        (long epochs, long step) = Math.DivRem(batch, Math.Max(1, BatchCount));
+        return (epochs * SamplesPerEpoch) + _shards.Offset(0, step);
     }
 
     // All files' rows have the same extents; the first replica's may be the only ones with any.

@@ -12,6 +12,10 @@ public interface IBatchSource
     /// <summary>Samples in an epoch.</summary>
     int SamplesPerEpoch { get; }
 
+    /// <summary>Samples of the first so many batches, over all epochs; null where that is not known. By it a run knows whether a checkpoint was reached with the same batches.</summary>
+    /// <param name="batch">0 or more.</param>
+    long? SamplesBefore(long batch) => null;
+
     /// <summary>Starts a run over epochs 0 to <paramref name="epochCount"/> - 1.</summary>
     /// <param name="stream">The stream that will work on the batches.</param>
     /// <param name="epochCount">Passes over the samples.</param>

@@ -34,6 +34,9 @@ public sealed class ImageBatchSource : IBatchSource
     public int SamplesPerEpoch => _batches.SamplesPerEpoch;
 
     /// <inheritdoc/>
+    public long? SamplesBefore(long batch) => _batches.SamplesBefore(batch);
+
+    /// <inheritdoc/>
     public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, BatchShard? shard = null, CancellationToken cancellation = default) =>
         _batches.Open(stream, epochCount, firstBatch, position, shard, cancellation);
 

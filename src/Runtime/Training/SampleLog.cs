@@ -30,6 +30,9 @@ public sealed class SampleLog : IBatchSource, IDisposable
     public int SamplesPerEpoch => _batches.SamplesPerEpoch;
 
     /// <inheritdoc/>
+    public long? SamplesBefore(long batch) => _batches.SamplesBefore(batch);
+
+    /// <inheritdoc/>
     public IBatchFeed Open(ExecutionStream stream, int epochCount, long firstBatch = 0, IteratorState? position = null, BatchShard? shard = null, CancellationToken cancellation = default) =>
         new Feed(_lines, stream, _batches.Open(stream, epochCount, firstBatch, position, shard, cancellation), firstBatch, shard ?? BatchShard.Whole);
 

@@ -66,9 +66,8 @@ public sealed class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(stream);
         ArgumentNullException.ThrowIfNull(batches);
         if (batches.BatchCount == 0) throw new ArgumentException("there are no batches to train on", nameof(batches));
-        using TrainingCheckpoints? checkpoints = _configured.Checkpoints is { } folder ? new TrainingCheckpoints(stream, folder, _variables) : null;
-        TrainingPosition? resumed = checkpoints?.Resume(stream);
-        if (resumed is not null && batches is FileBatchSource files) files.CheckPosition(resumed);
+        using BackupAndRestore? checkpoints = _configured.Checkpoints is { } folder ? new BackupAndRestore(stream, _variables, folder, batches, _configured.Seed) : null;
+        TrainingPosition? resumed = checkpoints?.Restore(stream);
         _options = resumed is null ? _configured : GoOnFrom(resumed);
         long stepCount = Math.Min(_options.StepLimit ?? long.MaxValue, (long)_options.EpochCount * batches.BatchCount);
         using TrainingLog log = new(stream, _variables, _options, batches.BatchCount, stepCount, callbacks ?? [], cancellation);
@@ -76,7 +75,7 @@ public sealed class Trainer : IDisposable
         int epochCount = checked((int)((stepCount + batches.BatchCount - 1) / batches.BatchCount));
         BatchShard part = _variables.TakesSteps ? BatchShard.Whole : _variables.Shard;
         using StepFeed feed = _feed = new StepFeed((step, position) => batches.Open(stream, epochCount, step, position, part, cancellation), _options.FirstStep, _options.DataPosition);
-        TrainingPosition Position(long step) => new(step, _variables.Optimizer.StepCount, _options.Seed, feed.Save().ToBytes().ToArray(), (resumed?.SampleCount ?? 0) + log.SampleCount, log.ValidationLoss, LossScale: _variables.LossScaler?.Save());
+        TrainingPosition Position(long step) => new(step, _variables.Optimizer.StepCount, _options.Seed, feed.Save().ToBytes().ToArray(), batches.SamplesBefore(step) ?? ((resumed?.SampleCount ?? 0) + log.SampleCount), log.ValidationLoss, LossScale: _variables.LossScaler?.Save()) { LearningRate = _options.Schedule.At(step) };
         try
         {
             long step = _options.FirstStep - 1;
@@ -109,8 +108,10 @@ public sealed class Trainer : IDisposable
 
     private TrainerOptions GoOnFrom(TrainingPosition position)
     {
-        if (position.Seed != _configured.Seed) _configured.Checkpoints!.Say?.Invoke($"the checkpoint's run had seed {position.Seed}, this one has {_configured.Seed}: it goes on with other random numbers");
-        return _configured with { FirstStep = position.Step, DataPosition = position.Data is { } data ? IteratorState.FromBytes(data) : null };
+        float rate = _configured.Schedule.At(position.Step);
+        if (_variables.IsFirst && position.LearningRate is { } before && before != rate)
+            _configured.Checkpoints!.Say?.Invoke($"the checkpoint's run had learning rate {before} at step {position.Step}, this one's schedule has {rate}: it goes on with the latter");
+        return _configured with { FirstStep = position.Step, DataPosition = position.DataPosition };
     }
 
     // All stop at the same step, whoever was asked.

@@ -37,7 +37,7 @@ public sealed class CheckpointAgreementTests
         {
             using Module model = TrainedRun.Model(replica);
             using ReplicaVariables variables = strategy.CreateVariables(replica, model, parameters => new Sgd(parameters));
-            using TrainingCheckpoints checkpoints = new(replica.Stream, Options(storage) with { RetryFor = TimeSpan.Zero }, variables);
+            using BackupAndRestore checkpoints = new(replica.Stream, variables, Options(storage) with { RetryFor = TimeSpan.Zero });
             return Assert.Throws<CheckpointException>(() => checkpoints.SaveTogether(replica.Stream, new TrainingPosition(4, 4, 0, null, 4, null))).Message;
         });
         Assert.Equal(["the checkpoint of step 4 could not be written to objects://step-000000000004: No space left on device",
@@ -61,7 +61,7 @@ public sealed class CheckpointAgreementTests
         {
             using Module model = TrainedRun.Model(replica);
             using ReplicaVariables variables = strategy.CreateVariables(replica, model, parameters => new Sgd(parameters));
-            using TrainingCheckpoints checkpoints = new(replica.Stream, Options(storage) with { RetryFor = TimeSpan.Zero }, variables);
+            using BackupAndRestore checkpoints = new(replica.Stream, variables, Options(storage) with { RetryFor = TimeSpan.Zero });
             checkpoints.SaveTogether(replica.Stream, new TrainingPosition(4, 4, 0, null, 4, null));
             Interlocked.Increment(ref left);
         });

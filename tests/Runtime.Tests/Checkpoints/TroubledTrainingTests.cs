@@ -96,7 +96,7 @@ public sealed class TroubledTrainingTests
         using Sgd optimizer = new(model.Parameters());
         using OneDeviceStrategy strategy = new(device);
         using ReplicaVariables variables = strategy.CreateVariables(strategy.Replicas[0], model, _ => optimizer);
-        using TrainingCheckpoints checkpoints = new(device.DefaultStream, Options(_objects) with { Every = TimeSpan.FromMinutes(7), KeepCount = 10, Clock = clock }, variables);
+        using BackupAndRestore checkpoints = new(device.DefaultStream, variables, Options(_objects) with { Every = TimeSpan.FromMinutes(7), KeepCount = 10, Clock = clock });
         // Three minutes a step, a checkpoint every seven: behind steps 3, 6 and 9.
         for (long step = 1; step <= 10; step++)
         {

@@ -136,8 +136,8 @@ public sealed class FileBatchSourceTests : IDisposable
         string folder = Path.Combine(_folder, "checkpoints");
         Assert.Throws<PreemptedException>(() => On(3, 8, stop: 2));
 
-        Assert.Equal($"the checkpoint of step 2 was reached after 11 samples; of these files, divided among {replicaCount} replica(s) in batches of {batchSize}, so many steps take {samples}: samples would be missing or "
-            + "doubled. Go on with the files, batch size and number of replicas of before, or train with ShardPolicy.Data, whose batches are the same on any number", Assert.Throws<CheckpointException>(() => On(replicaCount, batchSize, null)).Message);
+        Assert.Equal($"{Path.Combine(folder, "step-000000000002")} was reached after 11 samples in 2 steps; of this run's batches so many steps take {samples}: samples would be missing or doubled. Go on with the data and the batch size "
+            + "of before, and where each replica reads files of its own (ShardPolicy.File) as many replicas; or begin anew in another folder", Assert.Throws<CheckpointException>(() => On(replicaCount, batchSize, null)).Message);
 
         void On(int replicas, int batch, int? stop)
         {

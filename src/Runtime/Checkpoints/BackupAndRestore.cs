@@ -4,21 +4,37 @@ using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
 
-/// <summary>A trainer's checkpoints: finds where to go on, and saves when it is time. All replicas go on from the same one; the first writes, or where variables are sharded each its share.</summary>
-internal sealed class TrainingCheckpoints : IDisposable
+/// <summary>
+/// Saves where training stands and goes on from there, so that a run that was killed ends with the same bits: the <see cref="Trainer"/>'s by <see cref="TrainerOptions.Checkpoints"/>, and those of loops
+/// of one's own. Each replica makes one on its thread and calls the same methods. All go on from the same checkpoint; the first writes, or where variables are sharded each its share, on a
+/// thread of its own from a snapshot.
+/// </summary>
+public sealed class BackupAndRestore : IDisposable
 {
     private readonly CheckpointOptions _options;
     private readonly ReplicaVariables _variables;
+    private readonly IBatchSource? _batches;
+    private readonly ulong _seed;
     private readonly CheckpointFolder _folder;
     private readonly CheckpointWriter? _writer;
     private readonly TimeProvider _clock;
     private long _savedAt, _resumedStep = -1;
 
-    /// <summary>Collective where replicas save shares.</summary>
-    internal TrainingCheckpoints(ExecutionStream stream, CheckpointOptions options, ReplicaVariables variables)
+    /// <summary>Writes nothing yet. Collective where replicas save shares.</summary>
+    /// <param name="stream">The replica's.</param>
+    /// <param name="variables">What is saved, with their optimizer; stay the caller's.</param>
+    /// <param name="options">Where and when; the same on all replicas.</param>
+    /// <param name="batches">What is trained on; null: whether a checkpoint was reached with other batches is not looked at.</param>
+    /// <param name="seed">The run's; told where a run with another one is gone on from.</param>
+    /// <exception cref="ArgumentException">The options contradict each other, or a parameter server has the variables, which saves them itself (<see cref="ParameterStoreOptions.Checkpoints"/>).</exception>
+    public BackupAndRestore(ExecutionStream stream, ReplicaVariables variables, CheckpointOptions options, IBatchSource? batches = null, ulong seed = 0)
     {
+        ArgumentNullException.ThrowIfNull(stream);
+        ArgumentNullException.ThrowIfNull(variables);
+        ArgumentNullException.ThrowIfNull(options);
+        if (variables.TakesSteps) throw new ArgumentException($"a parameter server saves its variables itself: set {nameof(ParameterStoreOptions)}.{nameof(ParameterStoreOptions.Checkpoints)} instead", nameof(variables));
         options.Check();
-        (_options, _variables, _folder) = (options, variables, new CheckpointFolder(options.Place));
+        (_options, _variables, _batches, _seed, _folder) = (options, variables, batches, seed, new CheckpointFolder(options.Place));
         // Its timestamps only ever go forward; what the wall clock and the files' times say decides nothing.
         _clock = options.Clock;
         _savedAt = _clock.GetTimestamp();
@@ -27,14 +43,18 @@ internal sealed class TrainingCheckpoints : IDisposable
     }
 
     /// <summary>Time that training has stalled for snapshots.</summary>
-    internal TimeSpan Stall { get; private set; }
+    public TimeSpan Stall { get; private set; }
 
-    /// <summary>Loads the newest whole checkpoint into the variables. Collective.</summary>
+    /// <summary>Numbers that a loop keeps besides, by name, such as the best accuracy so far: the first replica's are saved with every checkpoint; <see cref="Restore"/> brings them back on all.</summary>
+    public IDictionary<string, double> Values { get; } = new Dictionary<string, double>();
+
+    /// <summary>Loads the newest whole checkpoint into the variables, which are initialised and otherwise as they were when it was saved. Collective; before the first step.</summary>
     /// <returns>Where the run goes on; null: at its beginning.</returns>
-    /// <exception cref="CheckpointException">Another replica found a checkpoint that this one can't see; it is of another version; or none can be read.</exception>
-    /// <exception cref="StateMismatchException">It is another model's.</exception>
-    internal TrainingPosition? Resume(ExecutionStream stream)
+    /// <exception cref="CheckpointException">Another replica found a checkpoint that this one can't see; it is of another version, or of other batches; or none can be read.</exception>
+    /// <exception cref="StateMismatchException">It is another model's or optimizer's.</exception>
+    public TrainingPosition? Restore(ExecutionStream stream)
     {
+        ArgumentNullException.ThrowIfNull(stream);
         if (!_options.Resumes) return null;
         CheckpointManifest? manifest = _variables.IsFirst ? _folder.FindNewest(_options.Say) : null;
         double[] step = [manifest is null ? 0 : manifest.Position.Step + 1];
@@ -43,17 +63,44 @@ internal sealed class TrainingCheckpoints : IDisposable
         if (step[0] == 0) return null;
         manifest ??= _folder.ReadManifest((long)step[0] - 1);
         CheckCode(manifest);
+        CheckBatches(manifest.Position);
         using CpuDevice host = new("host", InstructionSets.Best, threadCount: 1);
         Load(stream, host, manifest, CheckpointFolder.ModelFile, state => _variables.LoadModel(stream, state));
         Load(stream, host, manifest, CheckpointFolder.OptimizerFile, state => _variables.LoadOptimizer(stream, state));
         _variables.OnLoaded(stream);
         _variables.Optimizer.StepCount = manifest.Position.OptimizerStep;
         if (manifest.Position.LossScale is { } scale) _variables.LossScaler?.Load(scale);
+        Values.Clear();
+        foreach ((string name, double value) in manifest.Position.Values ?? new Dictionary<string, double>()) Values[name] = value;
         _resumedStep = manifest.Position.Step;
-        if (_variables.IsFirst) _options.Say?.Invoke($"going on from the checkpoint of step {manifest.Position.Step} in {_folder.Place}");
-        if (_variables.IsFirst && _variables.Compression is { KeepsState: true } compression)
-            _options.Say?.Invoke($"gradient compression {compression.Name} had kept gradients back, which are not in the checkpoint: the run goes on without them, not bit for bit as the unbroken one would");
+        if (_variables.IsFirst) TellOf(manifest.Position);
         return manifest.Position;
+    }
+
+    /// <summary>Saves if it is time. Blocks for the snapshot only. All replicas call it behind every step.</summary>
+    /// <param name="stream">The replica's.</param>
+    /// <param name="step">Steps done: the number of the step that comes next.</param>
+    /// <param name="feed">What the steps' batches came from.</param>
+    /// <param name="endsEpoch">Whether this was an epoch's last step.</param>
+    /// <param name="validationLoss">What the epoch is judged by; null: it is not.</param>
+    public void AfterStep(ExecutionStream stream, long step, IBatchFeed feed, bool endsEpoch = false, double? validationLoss = null)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        ArgumentNullException.ThrowIfNull(feed);
+        AfterStep(stream, () => PositionAt(step, feed, validationLoss), step, endsEpoch);
+    }
+
+    /// <summary>
+    /// Saves, unless this step is saved already, and waits until the checkpoint is whole on the disk, whoever writes it: at the end of a run, or when it is asked to stop. Collective. A failure is
+    /// tried again for <see cref="CheckpointOptions.RetryFor"/>.
+    /// </summary>
+    /// <inheritdoc cref="AfterStep(ExecutionStream, long, IBatchFeed, bool, double?)"/>
+    /// <exception cref="CheckpointException">It could not be written, by this replica or by another.</exception>
+    public void SaveNow(ExecutionStream stream, long step, IBatchFeed feed, double? validationLoss = null)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        ArgumentNullException.ThrowIfNull(feed);
+        SaveTogether(stream, PositionAt(step, feed, validationLoss));
     }
 
     /// <summary>Saves if it is time.</summary>
@@ -93,7 +140,14 @@ internal sealed class TrainingCheckpoints : IDisposable
         AgreeOnSuccess(stream, failure, position.Step);
     }
 
+    /// <summary>Waits for what is being written.</summary>
     public void Dispose() => _writer?.Dispose();
+
+    private TrainingPosition PositionAt(long step, IBatchFeed feed, double? validationLoss) =>
+        new(step, _variables.Optimizer.StepCount, _seed, feed.Save().ToBytes().ToArray(), _batches?.SamplesBefore(step) ?? 0, validationLoss, LossScale: _variables.LossScaler?.Save())
+        {
+            Values = Values.Count == 0 ? null : new Dictionary<string, double>(Values),
+        };
 
     private void Save(ExecutionStream stream, TrainingPosition position)
     {
@@ -157,6 +211,22 @@ internal sealed class TrainingCheckpoints : IDisposable
         _variables.Sum(stream, failures);
         if (failure is not null) throw failure;
         if (failures[0] > 0) throw new CheckpointException($"the checkpoint of step {step} is not complete: {failures[0]:f0} of {_variables.Shard.Count} replicas could not write their part of it");
+    }
+
+    private void TellOf(TrainingPosition position)
+    {
+        _options.Say?.Invoke($"going on from the checkpoint of step {position.Step} in {_folder.Place}");
+        if (position.Seed != _seed) _options.Say?.Invoke($"the checkpoint's run had seed {position.Seed}, this one has {_seed}: it goes on with other random numbers");
+        if (_variables.Compression is { KeepsState: true } compression)
+            _options.Say?.Invoke($"gradient compression {compression.Name} had kept gradients back, which are not in the checkpoint: the run goes on without them, not bit for bit as the unbroken one would");
+    }
+
+    // So many steps of other batches have other samples. Asynchronous steps were counted otherwise, and a loop that did not tell its batches has not counted any.
+    private void CheckBatches(TrainingPosition position)
+    {
+        if (position.SampleCount > 0 && _batches?.SamplesBefore(position.Step) is { } expected && position.SampleCount != expected)
+            throw new CheckpointException($"{_folder.PathOf(position.Step)} was reached after {position.SampleCount:N0} samples in {position.Step} steps; of this run's batches so many steps take {expected:N0}: samples would be missing "
+                + $"or doubled. Go on with the data and the batch size of before, and where each replica reads files of its own ({nameof(ShardPolicy)}.{nameof(ShardPolicy.File)}) as many replicas; or begin anew in another folder");
     }
 
     private void CheckCode(CheckpointManifest manifest)
