@@ -48,6 +48,8 @@ void fresh_address(char address[64]);
 
 double seconds_now(void);
 int open_files(void);
+/* Mappings of memory that communicators share, in this process. */
+int shared_mappings(void);
 /* Names a test on stdout, runs it if argv[1] is absent or part of the name. */
 bool begin_test(int argc, char **argv, const char *name);
 

@@ -1,6 +1,8 @@
 /* Ranks as threads of one process read each other's buffers where they lie: when a call has failed, its caller may unmap them. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -49,8 +51,30 @@ static void unmaps_behind_the_failure(rank_context *at) {
     if (at->rank == 0) pthread_join(thread, NULL);
 }
 
+/* An abort that comes while some have got the memory and others not yet: nobody touches what another one has unmapped, nothing stays. */
+static void allocates_until_the_abort(rank_context *at) {
+    pthread_t thread;
+    EXPECT(at->comm, dt_barrier(at->comm), DT_OK);
+    if (at->rank == 0) pthread_create(&thread, NULL, abort_soon, at);
+    dt_status status = DT_OK;
+    while (status == DT_OK) {
+        char *memory[2] = {NULL, NULL};
+        for (int i = 0; status == DT_OK && i < 2; i++)
+            if ((status = dt_alloc(at->comm, 10000, 0, (void **)&memory[i])) == DT_OK) memory[i][9999] = 1;
+        for (int i = 0; i < 2; i++) {
+            if (!memory[i]) continue;
+            memory[i][0] = 1; /* still there, whatever the others saw */
+            dt_status freed = dt_free(at->comm, memory[i]);
+            if (status == DT_OK) status = freed;
+        }
+    }
+    EXPECT(at->comm, status, DT_ABORTED);
+    if (at->rank == 0) pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv) {
     int trials = getenv("DT_TESTS_QUICK") ? 6 : 40;
+    int maps = shared_mappings();
     for (int messages = 0; messages < 2; messages++) {
         if (!begin_test(argc, argv, messages ? "unmaps_behind_failed_messages" : "unmaps_behind_failed_sums")) continue;
         for (int i = 0; i < trials; i++) {
@@ -58,5 +82,11 @@ int main(int argc, char **argv) {
             run_ranks((ranks_options){.world = 2 + i % 3, .threads = true, .argument = &one}, unmaps_behind_the_failure);
         }
     }
+    if (begin_test(argc, argv, "allocates_until_the_abort"))
+        for (int i = 0; i < 10 * trials; i++) {
+            trial one = {.abort_us = 100 + i * 7919 % 1000};
+            run_ranks((ranks_options){.world = 3 + i % 3, .threads = true, .argument = &one, .timeout_ms = 20000}, allocates_until_the_abort);
+        }
+    CHECK(shared_mappings() == maps, "%d mappings of communicators before, %d now", maps, shared_mappings());
     return 0;
 }

@@ -149,15 +149,23 @@ static dt_status own_pages(shm *self, const shm_allocation *made, char *text, si
 
 /* All must have it, or nobody keeps it. */
 static dt_status agree(shm *self, const dt_call *call, dt_status status, shm_allocation *made) {
-    uint64_t mapping = self->same_process ? (uint64_t)(uintptr_t)made->mapping : 0;
+    uint64_t mapping = self->same_process && made->mapping ? shm_share(made->mapping) : 0;
     dt_status failed = shm_begin(self, call, mapping, 0, (uint64_t)status);
     if (failed != DT_OK) return failed;
     for (int32_t rank = 0; rank < self->comm.world_size; rank++)
         if (shm_said(self, rank)->extra != DT_OK)
             return comm_error(&self->comm, (dt_status)shm_said(self, rank)->extra, "dt_alloc of %lld bytes failed on rank %d%s%s",
                               (long long)call->count, rank, rank == self->comm.rank ? ": " : "", rank == self->comm.rank ? self->comm.text : "");
-    if (self->same_process) made->mapping = (shm_mapping *)(uintptr_t)shm_said(self, 0)->send;
     return DT_OK;
+}
+
+/* Threads of one process: all take rank 0's mapping, and nobody may give it up (with its communicator, say) before all have it. */
+static dt_status take_shared(shm *self, shm_allocation *made) {
+    if (self->comm.rank != 0 && !(made->mapping = shm_take(shm_said(self, 0)->send))) {
+        dt_status status = shm_state(self); /* which rank 0 saw at the barrier that this one has passed */
+        return status != DT_OK ? status : comm_error(&self->comm, DT_INTERNAL_ERROR, "rank 0 has no longer got the memory of dt_alloc");
+    }
+    return shm_barrier(self);
 }
 
 static dt_status obtain(shm *self, const dt_call *call, shm_allocation *made, uint32_t flags) {
@@ -169,14 +177,10 @@ static dt_status obtain(shm *self, const dt_call *call, shm_allocation *made, ui
     else if (!self->same_process)
         status = take(self, made, flags, text, sizeof text);
     if (status == DT_OK && made->mapping) status = own_pages(self, made, text, sizeof text);
-    if (self->same_process && self->comm.rank == 0 && made->mapping) atomic_store(&made->mapping->owners, self->comm.world_size);
     if (status != DT_OK) comm_error(&self->comm, status, "%s", text);
-    bool made_here = made->mapping != NULL;
     dt_status agreed = agree(self, call, status, made);
-    if (agreed != DT_OK && made_here) {
-        if (self->same_process) atomic_store(&made->mapping->owners, 1);
-        shm_unmap(made->mapping);
-    }
+    if (agreed == DT_OK && self->same_process) agreed = take_shared(self, made);
+    if (agreed != DT_OK) shm_unmap(made->mapping);
     return agreed;
 }
 

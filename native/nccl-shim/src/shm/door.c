@@ -166,16 +166,11 @@ dt_status door_welcome_all(door *at) {
     self->layout = shm_layout_of(world, self->segment_bytes);
     int file = shm_memory_file(self->layout.bytes, at->text, at->text_bytes);
     dt_status status = file < 0 ? DT_OUT_OF_MEMORY : shm_map(file, self->layout.bytes, 0, &self->mapping, at->text, at->text_bytes);
-    if (status == DT_OK) {
-        write_control(self, at->options, at->pids);
-        if (self->same_process) atomic_store(&self->mapping->owners, world);
-    }
+    if (status == DT_OK) write_control(self, at->options, at->pids);
     welcome answer = {.magic = WELCOME_MAGIC, .status = status, .same_process = self->same_process, .segment_bytes = self->segment_bytes,
-                      .bytes = self->layout.bytes, .mapping = self->same_process ? (uint64_t)(uintptr_t)self->mapping : 0};
+                      .bytes = self->layout.bytes, .mapping = status == DT_OK && self->same_process ? shm_share(self->mapping) : 0};
     snprintf(answer.text, sizeof answer.text, "%.250s", status == DT_OK ? "" : at->text);
-    for (int32_t rank = 1; rank < world; rank++)
-        if (!socket_send(self->links[rank], &answer, sizeof answer, status == DT_OK ? file : -1) && self->same_process && self->mapping)
-            atomic_fetch_sub(&self->mapping->owners, 1);
+    for (int32_t rank = 1; rank < world; rank++) socket_send(self->links[rank], &answer, sizeof answer, status == DT_OK ? file : -1);
     if (file >= 0) close(file);
     return status;
 }

@@ -21,7 +21,7 @@ typedef struct welcome {
     dt_status status;
     int32_t same_process;
     int64_t segment_bytes, bytes;
-    uint64_t mapping; /* same_process: rank 0's shm_mapping */
+    uint64_t mapping; /* same_process: the number of rank 0's */
     char text[256];
 } welcome;
 

@@ -1,6 +1,7 @@
 /* Memory files and mappings. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,15 +74,44 @@ dt_status shm_map(int file, int64_t bytes, uint32_t flags, shm_mapping **mapping
     }
     madvise(base, (size_t)bytes, MADV_DONTFORK);
     if (flags & DT_HUGE_PAGES) madvise(base, (size_t)bytes, MADV_HUGEPAGE);
-    atomic_init(&made->owners, 1);
-    made->base = base;
-    made->bytes = bytes;
+    *made = (shm_mapping){.owners = 1, .base = base, .bytes = bytes};
     *mapping = made;
     return DT_OK;
 }
 
+static pthread_mutex_t sharing = PTHREAD_MUTEX_INITIALIZER; /* guards the list and all owners */
+static shm_mapping *shared;
+static uint64_t numbers;
+
+uint64_t shm_share(shm_mapping *mapping) {
+    pthread_mutex_lock(&sharing);
+    mapping->number = ++numbers;
+    mapping->next = shared;
+    shared = mapping;
+    pthread_mutex_unlock(&sharing);
+    return mapping->number;
+}
+
+shm_mapping *shm_take(uint64_t number) {
+    pthread_mutex_lock(&sharing);
+    shm_mapping *found = shared;
+    while (found && found->number != number) found = found->next;
+    if (found) found->owners++;
+    pthread_mutex_unlock(&sharing);
+    return found;
+}
+
 void shm_unmap(shm_mapping *mapping) {
-    if (!mapping || atomic_fetch_sub_explicit(&mapping->owners, 1, memory_order_acq_rel) != 1) return;
+    if (!mapping) return;
+    pthread_mutex_lock(&sharing);
+    bool last = --mapping->owners == 0;
+    for (shm_mapping **at = &shared; last && *at; at = &(*at)->next)
+        if (*at == mapping) {
+            *at = mapping->next;
+            break;
+        }
+    pthread_mutex_unlock(&sharing);
+    if (!last) return;
     munmap(mapping->base, (size_t)mapping->bytes);
     free(mapping);
 }

@@ -26,10 +26,12 @@ static dt_status enter_memory(door *at, const welcome *answer, int file, int32_t
     self->segment_bytes = answer->segment_bytes;
     self->layout = shm_layout_of(at->options->world_size, self->segment_bytes);
     dt_status status = DT_OK;
-    if (self->same_process)
-        self->mapping = (shm_mapping *)(uintptr_t)answer->mapping;
-    else
+    if (!self->same_process)
         status = shm_map(file, self->layout.bytes, 0, &self->mapping, at->text, at->text_bytes);
+    else if (!(self->mapping = shm_take(answer->mapping))) {
+        snprintf(at->text, at->text_bytes, "rank 0 gave up before rank %d had the memory", at->options->rank);
+        status = DT_PEER_LOST;
+    }
     if (status != DT_OK) return status;
     self->control = self->mapping->base;
     self->ranks = (shm_rank *)((char *)self->mapping->base + self->layout.ranks_at);

@@ -9,7 +9,9 @@
 
 /* A mapping that threads of one process share; the last one to leave unmaps it. */
 typedef struct shm_mapping {
-    _Atomic int32_t owners;
+    int32_t owners;
+    uint64_t number; /* for shm_share, 0: not shared */
+    struct shm_mapping *next;
     void *base;
     int64_t bytes;
 } shm_mapping;
@@ -61,7 +63,11 @@ static inline shm *shm_of(dt_comm *comm) { return (shm *)comm; }
 /* ---- region.c ---- */
 int shm_memory_file(int64_t bytes, char *text, size_t text_bytes); /* a sealed memfd, or -1 */
 dt_status shm_map(int file, int64_t bytes, uint32_t flags, shm_mapping **mapping, char *text, size_t text_bytes);
-void shm_unmap(shm_mapping *mapping);
+/* Threads of one process hand mappings on by number: whoever takes one is an owner from then on, and there is none to take (NULL) once all
+ * owners have gone. So it does not matter who fails when. */
+uint64_t shm_share(shm_mapping *mapping);
+shm_mapping *shm_take(uint64_t number);
+void shm_unmap(shm_mapping *mapping); /* one owner less */
 void shm_populate(void *from, int64_t bytes);
 
 /* ---- rendezvous.c ---- */
