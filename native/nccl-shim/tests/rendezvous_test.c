@@ -1,15 +1,18 @@
 /* Meeting: strangers, garbage, wrong secrets, absent ranks, paths; and bad arguments everywhere. */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "ranks.h"
+#include "shm/door.h"
 #include "shm/socket.h"
 
 static char error[1024];
@@ -142,6 +145,78 @@ static void a_false_host_is_not_believed(void) {
     join_world(&one);
     pthread_join(thread, NULL);
     close(listener);
+}
+
+/* Rank 1 of a world of two as far as the welcome, which it does not take. */
+static void *gives_up_at_the_door(void *argument) {
+    const char *address = argument;
+    hello said = {.magic = HELLO_MAGIC, .version = DT_ABI_VERSION, .rank = 1, .world_size = 2, .secret_bytes = 17, .secret = "a secret of tests"};
+    int link = -1;
+    for (int turn = 0; link < 0 && turn < 5000; turn++)
+        if ((link = socket_connect(address)) < 0) usleep(1000);
+    struct pollfd welcomed = {.fd = link, .events = POLLIN};
+    CHECK(socket_send(link, &said, sizeof said, -1) && poll(&welcomed, 1, 20000) == 1, "no welcome came");
+    close(link);
+    return NULL;
+}
+
+static void who_gives_up_behind_the_door_is_not_waited_for(void) {
+    char address[64];
+    int maps = shared_mappings();
+    pthread_t thread;
+    fresh_address(address);
+    joining host = joins(0, 2, address, 20000);
+    host.wanted = DT_PEER_LOST;
+    host.text = "rank 1";
+    double start = seconds_now();
+    pthread_create(&thread, NULL, gives_up_at_the_door, address);
+    join_world(&host);
+    pthread_join(thread, NULL);
+    CHECK(seconds_now() - start < 10, "it took %g s", seconds_now() - start);
+    CHECK(shared_mappings() == maps, "%d mappings before, %d now", maps, shared_mappings());
+}
+
+static void files_at_most(int more) {
+    struct rlimit limit;
+    int next = dup(0);
+    CHECK(next >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0, "no limit of files");
+    close(next);
+    limit.rlim_cur = (rlim_t)(next + more);
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+}
+
+static void ended_well(pid_t child) {
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ended with %#x", status);
+}
+
+/* A socket it may still open, the memory that comes over it not. */
+static void a_rank_without_room_for_the_memory_tells_the_others(void) {
+    char address[64], end;
+    int until[2];
+    fresh_address(address);
+    fflush(NULL);
+    CHECK(pipe(until) == 0, "pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        close(until[1]);
+        joining guest = joins(1, 2, address, 20000);
+        guest.wanted = DT_SYSTEM_ERROR;
+        guest.text = "too many open files";
+        files_at_most(1);
+        join_world(&guest);
+        exit(read(until[0], &end, 1) ? 1 : 0); /* a process that is gone would be called dead */
+    }
+    joining host = joins(0, 2, address, 20000);
+    host.wanted = DT_PEER_LOST;
+    host.text = "too many open files";
+    double start = seconds_now();
+    join_world(&host);
+    close(until[0]);
+    close(until[1]);
+    CHECK(strstr(host.error, "rank 1 (pid "), "not named: %s", host.error);
+    CHECK(seconds_now() - start < 10, "it took %g s", seconds_now() - start);
+    ended_well(child);
 }
 
 static void paths_work_in_private_directories_alone(void) {
@@ -281,6 +356,8 @@ int main(int argc, char **argv) {
     if (begin_test(argc, argv, "another_world_or_a_second_rank_is_refused")) another_world_or_a_second_rank_is_refused();
     if (begin_test(argc, argv, "strangers_do_no_harm")) strangers_do_no_harm();
     if (begin_test(argc, argv, "a_false_host_is_not_believed")) a_false_host_is_not_believed();
+    if (begin_test(argc, argv, "who_gives_up_behind_the_door_is_not_waited_for")) who_gives_up_behind_the_door_is_not_waited_for();
+    if (begin_test(argc, argv, "a_rank_without_room_for_the_memory_tells_the_others")) a_rank_without_room_for_the_memory_tells_the_others();
     if (begin_test(argc, argv, "paths_work_in_private_directories_alone")) paths_work_in_private_directories_alone();
     if (begin_test(argc, argv, "a_taken_address_is_an_error")) a_taken_address_is_an_error();
     if (begin_test(argc, argv, "bad_options_are_refused")) bad_options_are_refused();

@@ -72,6 +72,25 @@ static void allocates_until_the_abort(rank_context *at) {
     if (at->rank == 0) pthread_join(thread, NULL);
 }
 
+/* Whoever is still on the way into a part of a communicator that fails does not let the others wait for it. */
+static void splits_until_the_abort(rank_context *at) {
+    pthread_t thread;
+    EXPECT(at->comm, dt_barrier(at->comm), DT_OK);
+    if (at->rank == 0) pthread_create(&thread, NULL, abort_soon, at);
+    dt_status status = DT_OK;
+    while (status == DT_OK) {
+        dt_comm *part = NULL;
+        double start = seconds_now();
+        status = dt_comm_split(at->comm, 0, 0, &part);
+        CHECK(seconds_now() - start < 10, "a split took %g s", seconds_now() - start);
+        CHECK((status == DT_OK) == (part != NULL), "status %d with%s a part", status, part ? "" : "out");
+        EXPECT(NULL, dt_comm_destroy(part), DT_OK);
+        if (status == DT_OK) status = dt_status_now(at->comm);
+    }
+    EXPECT(at->comm, dt_status_now(at->comm), DT_ABORTED);
+    if (at->rank == 0) pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv) {
     int trials = getenv("DT_TESTS_QUICK") ? 6 : 40;
     int maps = shared_mappings();
@@ -86,6 +105,11 @@ int main(int argc, char **argv) {
         for (int i = 0; i < 10 * trials; i++) {
             trial one = {.abort_us = 100 + i * 7919 % 1000};
             run_ranks((ranks_options){.world = 3 + i % 3, .threads = true, .argument = &one, .timeout_ms = 20000}, allocates_until_the_abort);
+        }
+    if (begin_test(argc, argv, "splits_until_the_abort"))
+        for (int i = 0; i < 3 * trials; i++) {
+            trial one = {.abort_us = 500 + i * 7919 % 9000};
+            run_ranks((ranks_options){.world = 3 + i % 3, .threads = true, .argument = &one}, splits_until_the_abort);
         }
     CHECK(shared_mappings() == maps, "%d mappings of communicators before, %d now", maps, shared_mappings());
     return 0;

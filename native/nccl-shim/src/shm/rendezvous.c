@@ -26,7 +26,10 @@ static dt_status enter_memory(door *at, const welcome *answer, int file, int32_t
     self->segment_bytes = answer->segment_bytes;
     self->layout = shm_layout_of(at->options->world_size, self->segment_bytes);
     dt_status status = DT_OK;
-    if (!self->same_process)
+    if (!self->same_process && file < 0) {
+        snprintf(at->text, at->text_bytes, "the memory from rank 0 did not reach rank %d, which has too many open files", at->options->rank);
+        status = DT_SYSTEM_ERROR;
+    } else if (!self->same_process)
         status = shm_map(file, self->layout.bytes, 0, &self->mapping, at->text, at->text_bytes);
     else if (!(self->mapping = shm_take(answer->mapping))) {
         snprintf(at->text, at->text_bytes, "rank 0 gave up before rank %d had the memory", at->options->rank);
@@ -55,11 +58,57 @@ static int join_once(door *at, const hello *said) {
         got = socket_receive(link, &answer, sizeof answer, &file, POLL_MS);
     dt_status status = got == 1 ? enter_memory(at, &answer, file, pid) : -1;
     if (file >= 0) close(file);
-    if (status == DT_OK)
+    if (status == DT_OK) {
         at->self->links[0] = link;
-    else
-        close(link);
+        return DT_OK;
+    }
+    if (status > 0 && answer.status == DT_OK) { /* all are waited for by now: they learn why this one does not come */
+        welcome parting = {.magic = WELCOME_MAGIC, .status = status};
+        snprintf(parting.text, sizeof parting.text, "%.250s", at->text);
+        socket_send(link, &parting, sizeof parting, -1);
+    }
+    close(link);
     return status;
+}
+
+/* Where rank R stands when it has come to the first barrier. */
+static bool has_begun(const shm *self, int32_t rank) { return atomic_load(&self->ranks[rank].arrival[1].phase) > 0; }
+
+/* A rank whose link has news before it has begun: it gave up, and says why if it could, or is dying. */
+static dt_status gave_up(shm *self, int32_t rank) {
+    enum { DYING_MS = 100 }; /* links close before the watcher can see a death, which says more */
+    welcome parting;
+    bool told = socket_receive(self->links[rank], &parting, sizeof parting, NULL, 0) == 1 && parting.magic == WELCOME_MAGIC;
+    for (int ms = 0; ms < DYING_MS && !told && !self->same_process && shm_state(self) == DT_OK; ms++) poll(NULL, 0, 1);
+    dt_status status = shm_state(self);
+    if (status != DT_OK || has_begun(self, rank)) return status;
+    return shm_fail(self, DT_PEER_LOST, (shm_culprit){rank, DT_REASON_LEFT}, "rank %d (pid %d) gave up joining%s%.250s", rank,
+                    atomic_load(&self->ranks[rank].pid), told ? ": " : "", told ? parting.text : "");
+}
+
+dt_status shm_see_in(shm *self, shm *parent) {
+    int64_t end = nanoseconds_now() + atomic_load(&self->comm.timeout_ms) * 1000000;
+    for (;;) {
+        struct pollfd list[DT_MAX_RANKS_SHM];
+        int32_t absent[DT_MAX_RANKS_SHM], count = 0;
+        for (int32_t rank = 1; rank < self->comm.world_size; rank++) {
+            if (has_begun(self, rank)) continue;
+            list[count] = (struct pollfd){.fd = self->links[rank], .events = POLLIN};
+            absent[count++] = rank;
+        }
+        dt_status status = shm_state(self);
+        if (status != DT_OK || count == 0) return status;
+        if (parent && shm_state(parent) != DT_OK)
+            return shm_fail(self, shm_state(parent), (shm_culprit){-1, DT_REASON_NONE}, "the communicator that is split failed meanwhile");
+        if (nanoseconds_now() >= end) {
+            self->phase = 1; /* who has not arrived there */
+            return shm_late(self);
+        }
+        if (poll(list, (nfds_t)count, 1) <= 0) continue;
+        for (int32_t i = 0; i < count && status == DT_OK; i++)
+            if (list[i].revents && !has_begun(self, absent[i])) status = gave_up(self, absent[i]);
+        if (status != DT_OK) return status;
+    }
 }
 
 static dt_status guest(door *at) {

@@ -26,7 +26,16 @@ dt_status shm_collective(dt_comm *comm, const dt_call *call) {
     return status;
 }
 
-static dt_status start(shm *self, char *text, size_t text_bytes) {
+/* The first barrier. What went wrong there is in the shared memory, if it came so far. */
+static dt_status meet(shm *self, shm *parent, char *text, size_t text_bytes) {
+    dt_status status = self->comm.rank == 0 ? shm_see_in(self, parent) : DT_OK;
+    if (status == DT_OK) status = shm_barrier(self);
+    if (status != DT_OK)
+        snprintf(text, text_bytes, "%s", atomic_load(&self->control->failure.state) == SHM_FAILED ? self->control->failure.text : dt_status_text(status));
+    return status;
+}
+
+static dt_status start(shm *self, shm *parent, char *text, size_t text_bytes) {
     int32_t world = self->comm.world_size;
     self->own = &self->ranks[self->comm.rank];
     self->ends = calloc((size_t)world, sizeof *self->ends);
@@ -37,12 +46,9 @@ static dt_status start(shm *self, char *text, size_t text_bytes) {
     self->fenced = true;
     if (!shm_can_order_from_afar()) atomic_store(&self->control->fenced, 1);
     dt_status status = shm_watch(self, text, text_bytes);
+    if (status != DT_OK) return shm_fail(self, status, (shm_culprit){self->comm.rank, DT_REASON_LEFT}, "rank %d (pid %d): %.400s", self->comm.rank, getpid(), text);
+    status = meet(self, parent, text, text_bytes);
     if (status != DT_OK) return status;
-    status = shm_barrier(self);
-    if (status != DT_OK) {
-        snprintf(text, text_bytes, "%s", atomic_load(&self->control->failure.state) == SHM_FAILED ? self->control->failure.text : dt_status_text(status));
-        return status;
-    }
     self->cores = shm_cores_of_all(self);
     self->oversubscribed = world > self->cores && !(self->comm.flags & DT_ALWAYS_SPIN);
     self->fenced = self->oversubscribed || atomic_load(&self->control->fenced); /* sleepers are many there, and locked stores not what takes time */
@@ -84,7 +90,7 @@ dt_status shm_join(const dt_options *options, int listener, shm *parent, dt_comm
     self->links = malloc((size_t)options->world_size * sizeof *self->links);
     for (int32_t rank = 0; self->links && rank < options->world_size; rank++) self->links[rank] = -1;
     status = self->links ? shm_connect(options, listener, parent, self, text, text_bytes) : DT_OUT_OF_MEMORY;
-    if (status == DT_OK) status = start(self, text, text_bytes);
+    if (status == DT_OK) status = start(self, parent, text, text_bytes);
     if (status != DT_OK) {
         shm_destroy(&self->comm);
         return status;

@@ -72,6 +72,8 @@ void shm_populate(void *from, int64_t bytes);
 
 /* ---- rendezvous.c ---- */
 dt_status shm_connect(const dt_options *options, int listener, shm *parent, shm *self, char *text, size_t text_bytes);
+/* Rank 0, in front of the first barrier: until all have come there, or have failed or gone. */
+dt_status shm_see_in(shm *self, shm *parent);
 
 /* ---- wait.c ---- */
 static inline void pause_core(void) {
