@@ -210,7 +210,7 @@ public abstract class ReplicaVariables : IDisposable
     }
 
     /// <summary>Makes sure that an optimizer has parameters of the model only: others would not be the same on all replicas.</summary>
-    private protected static Optimizer Covered(Optimizer optimizer, IReadOnlyList<Parameter> parameters)
+    internal static Optimizer Covered(Optimizer optimizer, IReadOnlyList<Parameter> parameters)
     {
         if (optimizer.Parameters.FirstOrDefault(parameter => !parameters.Contains(parameter)) is not { } foreign) return optimizer;
         optimizer.Dispose();

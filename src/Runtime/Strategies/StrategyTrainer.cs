@@ -29,11 +29,21 @@ public sealed class StrategyTrainer : IDisposable
         VariableOptions chosen = variables ?? new VariableOptions();
         if (chosen.ClipNorm is null) chosen = chosen with { ClipNorm = options.ClipNorm };
         if (chosen.LossScaling is null) chosen = chosen with { LossScaling = options.UsedLossScaling };
-        _replicas = strategy.Run(replica =>
+        _replicas = new (Module, ReplicaVariables)[strategy.Replicas.Count];
+        try
         {
-            Module model = createModel(replica);
-            return (model, strategy.CreateVariables(replica, model, createOptimizer, chosen));
-        });
+            strategy.Run(replica =>
+            {
+                ref (Module Model, ReplicaVariables Variables) own = ref _replicas[replica.LocalIndex];
+                own.Model = createModel(replica);
+                own.Variables = strategy.CreateVariables(replica, own.Model, createOptimizer, chosen);
+            });
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>The model as the first replica of this process has it.</summary>
@@ -77,10 +87,11 @@ public sealed class StrategyTrainer : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach ((Module model, ReplicaVariables variables) in _replicas)
+        // Where a replica failed, others may not have got as far.
+        foreach ((Module? model, ReplicaVariables? variables) in _replicas)
         {
-            variables.Dispose();
-            model.Dispose();
+            variables?.Dispose();
+            model?.Dispose();
         }
     }
 

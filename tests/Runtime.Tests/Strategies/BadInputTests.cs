@@ -113,6 +113,8 @@ public sealed class BadInputTests
     [InlineData("mirrored", true)]
     [InlineData("central-storage", false)]
     [InlineData("multi-worker", false)]
+    [InlineData("one-device", false)]
+    [InlineData("parameter-server", false)]
     public void An_optimizer_of_another_models_parameters_is_refused(string name, bool hasShards)
     {
         using Strategy strategy = Create(name, [Device()]);

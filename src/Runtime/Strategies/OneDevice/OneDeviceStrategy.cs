@@ -18,6 +18,6 @@ public sealed class OneDeviceStrategy : Strategy
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(optimizer);
-        return Own(replica, model, () => options is { VirtualShardCount: > 0 } ? new VirtualShardVariables(replica, model, optimizer, options) : new LocalVariables(model, optimizer(model.Parameters()), options?.ClipNorm, options?.LossScaling, ownsOptimizer: true));
+        return Own(replica, model, () => options is { VirtualShardCount: > 0 } ? new VirtualShardVariables(replica, model, optimizer, options) : new LocalVariables(model, ReplicaVariables.Covered(optimizer(model.Parameters()), model.Parameters()), options?.ClipNorm, options?.LossScaling, ownsOptimizer: true));
     }
 }

@@ -84,7 +84,8 @@ public sealed class ParameterServerStrategy : Strategy
             throw new ArgumentException($"'{norm.Path}' is to normalise by the batch of all replicas, but parameter-server's work on batches of their own, whenever they are ready: take mirrored or multi-worker", nameof(options));
         return Own(replica, model, () =>
         {
-            ParameterServerVariables made = new(replica, model, optimizer, Servers(optimizer), Replicas.Count > 1 ? $"{_worker}-{replica.Index}" : _worker, options?.ClipNorm, Say);
+            Optimizer own = ReplicaVariables.Covered(optimizer(model.Parameters()), model.Parameters());
+            ParameterServerVariables made = new(replica, model, own, Servers(optimizer), Replicas.Count > 1 ? $"{_worker}-{replica.Index}" : _worker, options?.ClipNorm, Say);
             if (replica == Replicas[0]) _first = made;
             return made;
         });

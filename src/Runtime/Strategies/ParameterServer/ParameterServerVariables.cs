@@ -17,8 +17,8 @@ internal sealed class ParameterServerVariables : ReplicaVariables
     private long _step = -1;
     private bool _isPulled, _mayDrift = true;
 
-    internal ParameterServerVariables(Replica replica, Module model, Func<IReadOnlyList<Parameter>, Optimizer> optimizer, IReadOnlyList<IParameterServer> servers, string worker, float? clipNorm, Action<string>? say)
-        : base(model, optimizer(model.Parameters()), replica.Shard)
+    internal ParameterServerVariables(Replica replica, Module model, Optimizer optimizer, IReadOnlyList<IParameterServer> servers, string worker, float? clipNorm, Action<string>? say)
+        : base(model, optimizer, replica.Shard)
     {
         _store = servers[0] as ParameterStore;
         _names = [.. servers.Select((server, i) => server is ParameterStore ? $"parameter server {i}" : $"{server} ({i})")];

@@ -18,7 +18,7 @@ internal sealed class StoredVariables : IDisposable
     {
         (_stream, Layout) = (host.DefaultStream, layout);
         _model = new StoredModel(_stream, layout);
-        Optimizer = optimizer(_model.InOrder);
+        Optimizer = ReplicaVariables.Covered(optimizer(_model.InOrder), _model.InOrder);
         _gradients = new GradientStore(_model.InOrder);
         _collected = Tensor.Allocate(_stream, new Shape(checked((int)layout.ElementCount)));
         _views = new Tensor[layout.Variables.Count];
