@@ -13,7 +13,7 @@ enum { OFFSET_BITS = 48, NUMBERS_MAX = 65535, PAGE = 4096, HUGE_PAGE = 2 << 20, 
 
 typedef struct parcel {
     dt_status status;
-    uint64_t number;
+    uint64_t sequence; /* of the call that it belongs to */
 } parcel;
 
 static char *own_part(const shm *self, const shm_allocation *of) {
@@ -105,6 +105,16 @@ static int64_t available_bytes(void) {
     return (int64_t)kilobytes * 1024;
 }
 
+static dt_status send_all(shm *self, dt_status status, int file, char *text, size_t text_bytes) {
+    parcel parcel = {.status = status, .sequence = self->comm.sequence};
+    for (int32_t rank = 1; rank < self->comm.world_size && !self->same_process; rank++) {
+        if (socket_send(self->links[rank], &parcel, sizeof parcel, file) || status != DT_OK) continue;
+        snprintf(text, text_bytes, "cannot send the memory to rank %d: %s", rank, strerror(errno));
+        status = DT_SYSTEM_ERROR; /* the others learn it from what rank 0 says next */
+    }
+    return status;
+}
+
 /* Rank 0: makes the file, keeps a mapping, sends it to the others (threads of one process take the mapping itself). */
 static dt_status make(shm *self, shm_allocation *made, uint32_t flags, char *text, size_t text_bytes) {
     int64_t bytes = made->stride * self->comm.world_size;
@@ -112,24 +122,35 @@ static dt_status make(shm *self, shm_allocation *made, uint32_t flags, char *tex
     if (!fits) snprintf(text, text_bytes, "%lld bytes for all ranks are more than this host has available", (long long)bytes);
     int file = fits ? shm_memory_file(bytes, text, text_bytes) : -1;
     dt_status status = file < 0 ? DT_OUT_OF_MEMORY : shm_map(file, bytes, flags, &made->mapping, text, text_bytes);
-    parcel parcel = {.status = status, .number = made->number};
-    for (int32_t rank = 1; rank < self->comm.world_size && !self->same_process; rank++)
-        socket_send(self->links[rank], &parcel, sizeof parcel, status == DT_OK ? file : -1);
+    if (file >= 0 && status == DT_OK) status = send_all(self, DT_OK, file, text, text_bytes);
     if (file >= 0) close(file);
     return status;
 }
+
+/* The parcel of this call. One of an earlier call, which this rank no longer waited for, is thrown away. */
+static int receive(shm *self, parcel *parcel, int *file, int wait_ms) {
+    int got;
+    while ((got = socket_receive(self->links[0], parcel, sizeof *parcel, file, wait_ms)) == 1 && parcel->sequence != self->comm.sequence)
+        if (*file >= 0) close(*file);
+    return got;
+}
+
+/* Rank 0 has come to the next barrier. */
+static bool has_gone_on(const shm *self) { return atomic_load(&self->ranks[0].arrival[(self->phase + 1) & 1].phase) > self->phase; }
 
 static dt_status take(shm *self, shm_allocation *made, uint32_t flags, char *text, size_t text_bytes) {
     parcel parcel = {0};
     int file = -1, got = 0;
     int64_t start = nanoseconds_now(), limit_ms = atomic_load(&self->comm.timeout_ms);
-    while (got == 0 && shm_state(self) == DT_OK && (nanoseconds_now() - start) / 1000000 < limit_ms)
-        got = socket_receive(self->links[0], &parcel, sizeof parcel, &file, WAIT_MS);
+    for (bool last = false; got == 0 && !last && shm_state(self) == DT_OK && (nanoseconds_now() - start) / 1000000 < limit_ms;) {
+        last = has_gone_on(self); /* then nothing will come any more */
+        got = receive(self, &parcel, &file, WAIT_MS);
+    }
     dt_status status = got == 1 ? parcel.status : DT_SYSTEM_ERROR;
     if (status != DT_OK)
         snprintf(text, text_bytes, got == 1 ? "rank 0 could not make the memory" : "the memory did not come from rank 0");
-    else if (parcel.number != made->number)
-        status = DT_INTERNAL_ERROR, snprintf(text, text_bytes, "rank 0 sent allocation %llu", (unsigned long long)parcel.number);
+    else if (file < 0)
+        status = DT_SYSTEM_ERROR, snprintf(text, text_bytes, "the memory from rank 0 did not reach this process, which has too many open files");
     else
         status = shm_map(file, made->stride * self->comm.world_size, flags, &made->mapping, text, text_bytes);
     if (file >= 0) close(file);
@@ -148,14 +169,14 @@ static dt_status own_pages(shm *self, const shm_allocation *made, char *text, si
 }
 
 /* All must have it, or nobody keeps it. */
-static dt_status agree(shm *self, const dt_call *call, dt_status status, shm_allocation *made) {
+static dt_status agree(shm *self, const dt_call *call, dt_status status, shm_allocation *made, const char *text) {
     uint64_t mapping = self->same_process && made->mapping ? shm_share(made->mapping) : 0;
     dt_status failed = shm_begin(self, call, mapping, 0, (uint64_t)status);
     if (failed != DT_OK) return failed;
     for (int32_t rank = 0; rank < self->comm.world_size; rank++)
         if (shm_said(self, rank)->extra != DT_OK)
-            return comm_error(&self->comm, (dt_status)shm_said(self, rank)->extra, "dt_alloc of %lld bytes failed on rank %d%s%s",
-                              (long long)call->count, rank, rank == self->comm.rank ? ": " : "", rank == self->comm.rank ? self->comm.text : "");
+            return comm_error(&self->comm, (dt_status)shm_said(self, rank)->extra, "dt_alloc of %lld bytes failed on rank %d: %.300s",
+                              (long long)call->count, rank, rank == self->comm.rank ? text : dt_status_text((dt_status)shm_said(self, rank)->extra));
     return DT_OK;
 }
 
@@ -168,17 +189,17 @@ static dt_status take_shared(shm *self, shm_allocation *made) {
     return shm_barrier(self);
 }
 
-static dt_status obtain(shm *self, const dt_call *call, shm_allocation *made, uint32_t flags) {
-    char text[300] = "";
+/* ready: whether this rank could note the memory if it came. */
+static dt_status obtain(shm *self, const dt_call *call, shm_allocation *made, uint32_t flags, bool ready) {
+    char text[300] = "no memory to note another allocation";
     dt_status status = shm_begin(self, call, 0, 0, 0);
     if (status != DT_OK) return status;
-    if (self->comm.rank == 0)
-        status = make(self, made, flags, text, sizeof text);
-    else if (!self->same_process)
-        status = take(self, made, flags, text, sizeof text);
+    if (!ready) status = DT_OUT_OF_MEMORY;
+    if (status == DT_OK && self->comm.rank == 0) status = make(self, made, flags, text, sizeof text);
+    if (status != DT_OK && self->comm.rank == 0) send_all(self, status, -1, NULL, 0);
+    if (status == DT_OK && self->comm.rank != 0 && !self->same_process) status = take(self, made, flags, text, sizeof text);
     if (status == DT_OK && made->mapping) status = own_pages(self, made, text, sizeof text);
-    if (status != DT_OK) comm_error(&self->comm, status, "%s", text);
-    dt_status agreed = agree(self, call, status, made);
+    dt_status agreed = agree(self, call, status, made, text);
     if (agreed == DT_OK && self->same_process) agreed = take_shared(self, made);
     if (agreed != DT_OK) shm_unmap(made->mapping);
     return agreed;
@@ -190,22 +211,20 @@ dt_status shm_allocate(dt_comm *comm, int64_t bytes, uint32_t flags, void **memo
     if (status != DT_OK) return status;
     int64_t page = flags & DT_HUGE_PAGES ? HUGE_PAGE : PAGE;
     dt_call call = {.verb = DT_VERB_ALLOC, .dtype = DTYPE_BYTE, .op = (int32_t)flags, .count = bytes};
-    shm_allocation *made = calloc(1, sizeof *made);
-    if (!made || !room(self)) {
-        free(made);
+    if (self->allocation_count == NUMBERS_MAX) /* as on all ranks */
         return comm_error(comm, DT_OUT_OF_MEMORY, "no room for another of %lld allocations", (long long)self->allocation_count);
-    }
-    made->bytes = bytes;
-    made->stride = (bytes + page - 1) / page * page;
-    made->number = free_number(self);
+    shm_allocation *made = calloc(1, sizeof *made), one = {.bytes = bytes, .stride = (bytes + page - 1) / page * page};
+    bool ready = made && room(self);
     comm_count_call(comm);
     uint64_t record = shm_record_enter(self, &call);
-    status = obtain(self, &call, made, flags);
+    status = obtain(self, &call, &one, flags, ready);
     shm_record_leave(self, record, status, false);
     if (status != DT_OK) {
         free(made);
         return status;
     }
+    *made = one;
+    made->number = free_number(self);
     insert(self, made);
     if (!self->same_process) shm_populate(made->mapping->base, made->mapping->bytes); /* page tables for the peers' parts */
     *memory = own_part(self, made);

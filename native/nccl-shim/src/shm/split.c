@@ -2,7 +2,6 @@
  * there as a world does, with a secret of its own. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -85,14 +84,12 @@ dt_status shm_split(dt_comm *comm, int32_t color, int32_t key, dt_comm **part) {
     shm *self = shm_of(comm);
     dt_status status = shm_state(self);
     if (status != DT_OK) return status;
-    wish mine = {color, key}, *wishes = calloc((size_t)comm->world_size, sizeof *wishes);
-    meeting *meetings = calloc((size_t)comm->world_size, sizeof *meetings);
+    wish mine = {color, key}, wishes[DT_MAX_RANKS_SHM]; /* not from the heap: a rank that had no memory would let the others wait */
+    meeting meetings[DT_MAX_RANKS_SHM];
     dt_call call = {.verb = DT_VERB_SPLIT, .dtype = DTYPE_BYTE};
     comm_count_call(comm);
     uint64_t record = shm_record_enter(self, &call);
-    status = wishes && meetings ? meet(self, &mine, wishes, meetings, part) : comm_error(comm, DT_OUT_OF_MEMORY, "dt_comm_split: no memory");
+    status = meet(self, &mine, wishes, meetings, part);
     shm_record_leave(self, record, status, false);
-    free(wishes);
-    free(meetings);
     return status;
 }
