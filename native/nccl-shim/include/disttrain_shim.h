@@ -8,6 +8,7 @@
  *   - Collectives block; every wait ends by the communicator's timeout at the latest. They must be called by all ranks in one order.
  *     On nccl buffers are device memory, and calls are enqueued on the stream (dt_set_stream): they return when they are enqueued, and
  *     dt_synchronize waits until they are done.
+ *   - A forked child has none of its parent's communicators: every call on one is DT_INVALID_ARGUMENT there.
  *   - After a failure (timeout, mismatch, lost peer, abort) the communicator is dead: every call on it returns that status at once.
  *     mpi: the buffers of the call that failed must stay allocated until the process ends, MPI may still write them.
  *     shm: they may be freed; between threads of one process the failed call has waited for peers that were at work on them.
@@ -77,7 +78,7 @@ enum {
     DT_FIXED_ORDER = 1,
     /* Ask for huge pages (dt_alloc). Ignored where the kernel has none to give. */
     DT_HUGE_PAGES = 2,
-    /* Never sleep before spinning, even if ranks outnumber cores. For measurements. */
+    /* Never sleep before spinning, even if ranks outnumber cores. For measurements. Rank 0's flag holds. */
     DT_ALWAYS_SPIN = 4,
     /* Before each collective all ranks compare what they called; a difference is DT_MISMATCH on all. shm always does so. */
     DT_CHECK_CALLS = 8

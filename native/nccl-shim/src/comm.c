@@ -14,6 +14,48 @@
 
 enum { KNOWN_FLAGS = DT_FIXED_ORDER | DT_HUGE_PAGES | DT_ALWAYS_SPIN | DT_CHECK_CALLS };
 
+/* Half of what 64 bits of nanoseconds hold: deadlines are computed in them. */
+static const int64_t TIMEOUT_MS_MAX = INT64_MAX / 2 / 1000000;
+
+static int64_t timeout_of(int64_t timeout_ms) { return timeout_ms < TIMEOUT_MS_MAX ? timeout_ms : TIMEOUT_MS_MAX; }
+
+/* All communicators that live. What belongs to them does not go along with a fork: the child's copies are dead from the start. */
+static pthread_mutex_t living = PTHREAD_MUTEX_INITIALIZER;
+static dt_comm *first;
+
+static void before_fork(void) { pthread_mutex_lock(&living); }
+
+static void behind_fork(void) { pthread_mutex_unlock(&living); }
+
+static void forget_all(void) {
+    for (dt_comm *comm = first; comm; comm = comm->next) comm->magic = 0;
+    first = NULL;
+    shm_forget_shared();
+    pthread_mutex_init(&living, NULL);
+}
+
+static void watch_forks(void) { pthread_atfork(before_fork, behind_fork, forget_all); }
+
+static void enlist(dt_comm *comm) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&living);
+    comm->next = first;
+    if (first) first->previous = comm;
+    first = comm;
+    pthread_mutex_unlock(&living);
+}
+
+static void strike_off(dt_comm *comm) {
+    pthread_mutex_lock(&living);
+    if (comm->next) comm->next->previous = comm->previous;
+    if (comm->previous)
+        comm->previous->next = comm->next;
+    else
+        first = comm->next;
+    pthread_mutex_unlock(&living);
+}
+
 dt_status comm_initialise(dt_comm *comm, const dt_transport *transport, const dt_options *options) {
     if (pthread_mutex_init(&comm->text_lock, NULL) != 0) return DT_OUT_OF_MEMORY;
     comm->magic = COMM_MAGIC;
@@ -24,10 +66,12 @@ dt_status comm_initialise(dt_comm *comm, const dt_transport *transport, const dt
     comm->world_size = options->world_size;
     comm->flags = options->flags;
     atomic_init(&comm->timeout_ms, options->timeout_ms);
+    enlist(comm);
     return DT_OK;
 }
 
 void comm_dispose(dt_comm *comm) {
+    strike_off(comm);
     comm->magic = 0;
     free(comm->group);
     pthread_mutex_destroy(&comm->text_lock);
@@ -141,7 +185,9 @@ dt_status dt_comm_init(const dt_options *options, dt_comm **comm, char *error, i
     if (status == DT_OK) status = dt_transport_available(options->transport, error, error_bytes);
     if (status == DT_OK) status = check_transport_options(options, error, error_bytes);
     if (status != DT_OK) return status;
-    status = join(options, comm, text, sizeof text);
+    dt_options own = *options;
+    own.timeout_ms = timeout_of(options->timeout_ms);
+    status = join(&own, comm, text, sizeof text);
     if (status != DT_OK) refuse(error, error_bytes, "%s", text);
     return status;
 }
@@ -168,7 +214,7 @@ dt_status dt_comm_describe(dt_comm *comm, dt_description *description) {
 dt_status dt_set_timeout(dt_comm *comm, int64_t timeout_ms) {
     if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;
     if (timeout_ms < 1) return comm_error(comm, DT_INVALID_ARGUMENT, "timeout_ms is %lld; every wait needs an end", (long long)timeout_ms);
-    atomic_store(&comm->timeout_ms, timeout_ms);
+    atomic_store(&comm->timeout_ms, timeout_of(timeout_ms));
     return DT_OK;
 }
 

@@ -32,6 +32,8 @@ struct dt_comm {
     _Atomic int32_t busy; /* 1: a thread is inside a call */
     uint64_t sequence; /* written by comm_count_call alone, read from any thread by comm_calls */
 
+    dt_comm *next, *previous; /* of all that live */
+
     pthread_mutex_t text_lock; /* guards text */
     char text[DT_TEXT_BYTES];
 

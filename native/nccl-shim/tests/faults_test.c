@@ -106,11 +106,99 @@ static void one_rank_has_no_memory(rank_context *at) {
     CHECK(seconds_now() - start < 10, "it took %g s", seconds_now() - start);
 }
 
+static void ended_well(pid_t child) {
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ended with %#x", status);
+}
+
+/* Room for a socket and for the watcher's own file: it can neither open another process nor read of it. */
+static void nobody_is_called_dead_for_want_of_files(void) {
+    char address[64], error[1024];
+    dt_comm *comm;
+    fresh_address(address);
+    pid_t child = fork();
+    dt_options options = world_options(child == 0, 2, address, 20000);
+    struct rlimit before;
+    if (child == 0) files_at_most(2, &before);
+    dt_status status = dt_comm_init(&options, &comm, error, sizeof error);
+    CHECK(status == DT_OK, "%s", error);
+    rest_ms(700);
+    EXPECT(comm, dt_barrier(comm), DT_OK);
+    EXPECT(comm, dt_comm_destroy(comm), DT_OK);
+    if (child == 0) exit(0);
+    ended_well(child);
+}
+
+/* Who spins and who yields differ in how they wait, not in how they cut a sum. */
+static void sums_of_all_sizes(rank_context *at) {
+    static float data[1 << 16];
+    for (int64_t count = 1; count <= 1 << 16; count *= 2) {
+        for (int64_t i = 0; i < count; i++) data[i] = (float)(i % 100 + at->rank);
+        EXPECT(at->comm, dt_all_reduce(at->comm, data, data, count, DT_F32, DT_SUM), DT_OK);
+        float all = (float)(at->world * (at->world - 1) / 2);
+        for (int64_t i = 0; i < count; i++)
+            CHECK(data[i] == (float)(at->world * (i % 100)) + all, "%lld elements, element %lld: %g", (long long)count, (long long)i, data[i]);
+    }
+}
+
+static void on_one_core(ranks_options options, void (*body)(rank_context *)) {
+    cpu_set_t before, one;
+    CHECK(sched_getaffinity(0, sizeof before, &before) == 0, "no affinity");
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++)
+        if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0, "no affinity");
+    run_ranks(options, body);
+    CHECK(sched_setaffinity(0, sizeof before, &before) == 0, "no affinity");
+}
+
+static void a_limit_of_file_sizes_is_an_error(void) {
+    char error[1024];
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit;
+        getrlimit(RLIMIT_FSIZE, &limit);
+        limit.rlim_cur = 1 << 16;
+        setrlimit(RLIMIT_FSIZE, &limit);
+        dt_options options = world_options(0, 1, NULL, 1000);
+        dt_comm *comm;
+        dt_status status = dt_comm_init(&options, &comm, error, sizeof error);
+        CHECK(status == DT_OUT_OF_MEMORY && strstr(error, "File too large"), "status %d: %s", status, error);
+        _exit(0);
+    }
+    ended_well(child);
+}
+
+/* Its memory did not come along: nothing but an error may come of it. */
+static void a_forked_child_has_no_communicators(void) {
+    char error[1024];
+    dt_comm *comm, *own;
+    dt_options options = world_options(0, 1, NULL, 1000);
+    EXPECT(NULL, dt_comm_init(&options, &comm, error, sizeof error), DT_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        EXPECT(NULL, dt_barrier(comm), DT_INVALID_ARGUMENT);
+        EXPECT(NULL, dt_status_now(comm), DT_INVALID_ARGUMENT);
+        EXPECT(NULL, dt_comm_destroy(comm), DT_INVALID_ARGUMENT);
+        EXPECT(NULL, dt_comm_init(&options, &own, error, sizeof error), DT_OK);
+        EXPECT(own, dt_barrier(own), DT_OK);
+        EXPECT(own, dt_comm_destroy(own), DT_OK);
+        _exit(0);
+    }
+    ended_well(child);
+    EXPECT(comm, dt_barrier(comm), DT_OK);
+    EXPECT(comm, dt_comm_destroy(comm), DT_OK);
+}
+
 int main(int argc, char **argv) {
     int files = open_files(), maps = shared_mappings();
     if (begin_test(argc, argv, "memory_that_came_too_late_is_not_taken_for_the_next")) run_ranks((ranks_options){.world = 2}, memory_that_came_too_late);
     if (begin_test(argc, argv, "no_room_for_a_file_is_said_on_every_rank")) run_ranks((ranks_options){.world = 3}, no_room_for_a_file);
     if (begin_test(argc, argv, "memory_that_cannot_be_sent_is_not_waited_for")) run_ranks((ranks_options){.world = 3}, memory_that_cannot_be_sent);
+    if (begin_test(argc, argv, "nobody_is_called_dead_for_want_of_files")) nobody_is_called_dead_for_want_of_files();
+    if (begin_test(argc, argv, "who_spins_and_who_yields_agree")) on_one_core((ranks_options){.world = 3, .last_flags = DT_ALWAYS_SPIN}, sums_of_all_sizes);
+    if (begin_test(argc, argv, "a_limit_of_file_sizes_is_an_error")) a_limit_of_file_sizes_is_an_error();
+    if (begin_test(argc, argv, "a_forked_child_has_no_communicators")) a_forked_child_has_no_communicators();
     for (int32_t poor = 0; poor < 2; poor++)
         for (int threads = 0; threads < 2; threads++)
             if (begin_test(argc, argv, "one_rank_has_no_memory")) run_ranks((ranks_options){.world = 3, .threads = threads, .argument = &poor}, one_rank_has_no_memory);

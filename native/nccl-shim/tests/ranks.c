@@ -31,7 +31,7 @@ static void *run_rank(void *argument) {
     dt_options options = world_options(start->rank, start->options.world, start->address, start->options.timeout_ms);
     rank_context context = {.rank = start->rank, .world = start->options.world, .shared = start->shared, .argument = start->options.argument};
     options.segment_bytes = start->options.segment_bytes;
-    options.flags = start->options.flags;
+    options.flags = start->options.flags | (start->rank == start->options.world - 1 ? start->options.last_flags : 0);
     dt_status status = dt_comm_init(&options, &context.comm, error, sizeof error);
     CHECK(status == DT_OK, "rank %d: %s", start->rank, error);
     start->body(&context);

@@ -22,7 +22,7 @@ typedef struct ranks_options {
     bool threads;
     int64_t timeout_ms;    /* 0: 30 s */
     int64_t segment_bytes; /* 0: the default */
-    uint32_t flags;
+    uint32_t flags, last_flags; /* last_flags: more of them, on the last rank alone */
     const void *argument;
     int32_t killed; /* a rank that may die by a signal (plus 1), 0: none */
 } ranks_options;

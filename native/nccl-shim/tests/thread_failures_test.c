@@ -101,6 +101,8 @@ int main(int argc, char **argv) {
             run_ranks((ranks_options){.world = 2 + i % 3, .threads = true, .argument = &one}, unmaps_behind_the_failure);
         }
     }
+    if (begin_test(argc, argv, "the_longest_timeout"))
+        run_ranks((ranks_options){.world = 3, .threads = true, .argument = &(trial){.abort_us = 2000}, .timeout_ms = INT64_MAX}, unmaps_behind_the_failure);
     if (begin_test(argc, argv, "allocates_until_the_abort"))
         for (int i = 0; i < 10 * trials; i++) {
             trial one = {.abort_us = 100 + i * 7919 % 1000};

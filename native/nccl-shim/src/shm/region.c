@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,10 +32,18 @@ shm_layout shm_layout_of(int32_t world_size, int64_t segment_bytes) {
     return layout;
 }
 
+/* Beyond the limit of file sizes, which holds for memory files too, the kernel would send a signal (SIGXFSZ). */
+static bool is_allowed(int64_t bytes) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || (rlim_t)bytes <= limit.rlim_cur) return true;
+    errno = EFBIG;
+    return false;
+}
+
 int shm_memory_file(int64_t bytes, char *text, size_t text_bytes) {
     int file = memfd_create("disttrain", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (file < 0 && errno == EINVAL) file = memfd_create("disttrain", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (file >= 0 && ftruncate(file, bytes) == 0 && fcntl(file, F_ADD_SEALS, SEALS) == 0) return file;
+    if (file >= 0 && is_allowed(bytes) && ftruncate(file, bytes) == 0 && fcntl(file, F_ADD_SEALS, SEALS) == 0) return file;
     snprintf(text, text_bytes, "cannot make a memory file of %lld bytes: %s", (long long)bytes, strerror(errno));
     if (file >= 0) close(file);
     return -1;
@@ -99,6 +108,11 @@ shm_mapping *shm_take(uint64_t number) {
     if (found) found->owners++;
     pthread_mutex_unlock(&sharing);
     return found;
+}
+
+void shm_forget_shared(void) {
+    pthread_mutex_init(&sharing, NULL);
+    shared = NULL;
 }
 
 void shm_unmap(shm_mapping *mapping) {

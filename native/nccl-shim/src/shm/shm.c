@@ -50,7 +50,7 @@ static dt_status start(shm *self, shm *parent, char *text, size_t text_bytes) {
     status = meet(self, parent, text, text_bytes);
     if (status != DT_OK) return status;
     self->cores = shm_cores_of_all(self);
-    self->oversubscribed = world > self->cores && !(self->comm.flags & DT_ALWAYS_SPIN);
+    self->oversubscribed = world > self->cores && !(self->control->flags & DT_ALWAYS_SPIN); /* rank 0's: the sizes below must be the same on all */
     self->fenced = self->oversubscribed || atomic_load(&self->control->fenced); /* sleepers are many there, and locked stores not what takes time */
     self->small_bytes = self->oversubscribed ? CROWDED_SMALL_BYTES : SMALL_BYTES;
     self->mapped_small_bytes = self->oversubscribed ? CROWDED_SMALL_BYTES_MAPPED : SMALL_BYTES_MAPPED;

@@ -68,6 +68,7 @@ dt_status shm_map(int file, int64_t bytes, uint32_t flags, shm_mapping **mapping
 uint64_t shm_share(shm_mapping *mapping);
 shm_mapping *shm_take(uint64_t number);
 void shm_unmap(shm_mapping *mapping); /* one owner less */
+void shm_forget_shared(void);         /* in a forked child, which has no mappings */
 void shm_populate(void *from, int64_t bytes);
 
 /* ---- rendezvous.c ---- */

@@ -23,7 +23,7 @@ typedef struct watched {
     bool watching, was_stopped;
 } watched;
 
-/* Field 22 of /proc/pid/stat, 0: no such process. The name in field 2 may hold anything, so fields count from the last ')'. */
+/* Field 22 of /proc/pid/stat, 0: no such process, or no file to read it by. The name in field 2 may hold anything, so fields count from the last ')'. */
 uint64_t process_start_time(int32_t pid, char *state) {
     char path[40], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
@@ -47,6 +47,9 @@ static void report(shm *self, int32_t rank, int32_t reason) {
              reason == DT_REASON_DIED ? "died" : "was stopped (state T)", last);
 }
 
+/* Without a file for the process: asked in a way that takes none, for there may be none to have. */
+static bool is_gone(int32_t pid, char state) { return state == 'Z' || state == 'X' || (kill(pid, 0) != 0 && errno == ESRCH); }
+
 /* False: there is nothing more to watch in this rank. */
 static bool look_at(shm *self, watched *peer, int32_t rank) {
     shm_rank *of = &self->ranks[rank];
@@ -56,7 +59,7 @@ static bool look_at(shm *self, watched *peer, int32_t rank) {
     uint64_t theirs = atomic_load(&of->pid_namespace), mine = atomic_load(&self->own->pid_namespace);
     if (atomic_load(&of->left) || (theirs && theirs != mine)) return false; /* a number of another namespace says nothing here */
     struct pollfd dead = {.fd = peer->file, .events = POLLIN};
-    if ((peer->file >= 0 && poll(&dead, 1, 0) > 0) || (peer->file < 0 && (started == 0 || state == 'Z' || state == 'X'))) {
+    if ((peer->file >= 0 && poll(&dead, 1, 0) > 0) || (peer->file < 0 && is_gone(pid, state))) {
         report(self, rank, DT_REASON_DIED);
         return false;
     }
