@@ -35,7 +35,7 @@ internal static class EvaluateCommand
             {
                 found.CheckFits(images, weights);
                 ImageBatchSource batches = new(images, new ImageBatchOptions(BatchSize, Shuffle: false, Scale: new InputScale(found.InputScale)));
-                return (Evaluator.Evaluate(replica, model, batches, cancellation), found);
+                return (Evaluator.Evaluate(replica, model, batches, cancellation: cancellation), found);
             }
         })[0];
         if (!strategy.Replicas[0].IsFirst) return ExitCode.Ok;

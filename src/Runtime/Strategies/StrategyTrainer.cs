@@ -74,7 +74,7 @@ public sealed class StrategyTrainer : IDisposable
     public EvaluationResult Evaluate(IBatchSource batches, CancellationToken cancellation = default) => _strategy.Run(replica =>
     {
         ReplicaVariables variables = _replicas[replica.LocalIndex].Variables;
-        return replica.LocalIndex > 0 && variables.TakesSteps ? null : Evaluator.Evaluate(replica.Stream, variables, batches, cancellation);
+        return replica.LocalIndex > 0 && variables.TakesSteps ? null : Evaluator.Evaluate(replica.Stream, variables, batches, _options.IgnoreIndex ?? CrossEntropyOptions.DefaultIgnoreIndex, cancellation);
     })[0]!;
 
     /// <summary>The model's output for every sample, computed on all replicas together; see <see cref="Predictor"/>.</summary>

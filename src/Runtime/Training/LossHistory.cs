@@ -8,14 +8,14 @@ internal sealed class LossHistory : IDisposable
     private readonly Tensor _losses;
     private readonly Tensor[] _places;
     private readonly float[] _host;
-    private readonly int[] _sampleCounts;
+    private readonly double[] _weights;
 
     public LossHistory(ExecutionStream stream, int capacity)
     {
         _losses = Tensor.Zeros(stream, new Shape(capacity));
         _places = [.. Enumerable.Range(0, capacity).Select(PlaceOf)];
         _host = new float[capacity];
-        _sampleCounts = new int[capacity];
+        _weights = new double[capacity];
     }
 
     /// <summary>Steps kept.</summary>
@@ -23,19 +23,19 @@ internal sealed class LossHistory : IDisposable
 
     public bool IsFull => Count == _places.Length;
 
-    public void Add(ExecutionStream stream, Tensor loss, int sampleCount)
+    public void Add(ExecutionStream stream, Tensor loss, double weight)
     {
         loss.CopyTo(stream, _places[Count]);
-        _sampleCounts[Count++] = sampleCount;
+        _weights[Count++] = weight;
     }
 
-    /// <summary>Waits for the device and gives the losses, oldest first, with the samples of each; then starts anew. Valid until the next reading.</summary>
-    public (ReadOnlyMemory<float> Losses, ReadOnlyMemory<int> SampleCounts) Take(ExecutionStream stream)
+    /// <summary>Waits for the device and gives the losses, oldest first, with the weight of each; then starts anew. Valid until the next reading.</summary>
+    public (ReadOnlyMemory<float> Losses, ReadOnlyMemory<double> Weights) Take(ExecutionStream stream)
     {
         _losses.CopyTo<float>(stream, _host);
         int count = Count;
         Count = 0;
-        return (_host.AsMemory(0, count), _sampleCounts.AsMemory(0, count));
+        return (_host.AsMemory(0, count), _weights.AsMemory(0, count));
     }
 
     public void Dispose()

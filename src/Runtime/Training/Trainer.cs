@@ -13,6 +13,7 @@ public sealed class Trainer : IDisposable
     private readonly ReplicaVariables _variables;
     private readonly TrainerOptions _configured;
     private readonly Func<Variable, Tensor, Variable> _loss;
+    private readonly PassWeights _weights;
     private readonly bool _ownsVariables;
     private readonly double[] _asked = new double[1];
     private TrainerOptions _options;
@@ -43,7 +44,8 @@ public sealed class Trainer : IDisposable
         if (options.UsedLossScaling is not null && variables.LossScaler is null)
             throw new ArgumentException($"{options.Precision} needs loss scaling, and the variables were made without: set VariableOptions.LossScaling where they are created", nameof(options));
         (_variables, _options, _configured) = (variables, options, options);
-        _loss = options.Loss ?? Losses.CrossEntropy;
+        _loss = options.UsedLoss;
+        _weights = new PassWeights(options);
     }
 
     /// <summary>The gradients of the last step.</summary>
@@ -152,38 +154,21 @@ public sealed class Trainer : IDisposable
     {
         float learningRate = _options.Schedule.At(step);
         Gradients.Clear();
-        Tensor loss = _variables.PassesPerStep > 0 ? InShards(stream, batch, step, learningRate) : InParts(stream, batch, step, learningRate);
+        Tensor loss = Passes(stream, batch, step, learningRate);
         _variables.Update(stream, learningRate);
         MeasuredActivity.Step.Record(began, Stopwatch.GetTimestamp());
         TrainingMeter.CountStep(batch.Count, _variables.LossScale);
-        if (log.EndStep(batch, learningRate, loss, _variables.GradientNorm) is { } bad) Fail(stream, bad.Step, _options.Schedule.At(bad.Step), bad.Loss);
+        if (log.EndStep(batch, learningRate, loss, _weights.Own(batch), _variables.GradientNorm) is { } bad) Fail(stream, bad.Step, _options.Schedule.At(bad.Step), bad.Loss);
     }
 
-    // Micro-batches one after another; their gradients and losses add up, each weighted by its samples. A last batch can be too small for all replicas: then this one passes with none.
-    private Tensor InParts(ExecutionStream stream, in Batch batch, long step, float learningRate)
+    // Micro-batches, or the replica's virtual shards of the whole batch, one after another; their gradients and losses add up, each by its weight. A last batch can be too small for all
+    // replicas: then this one passes with none.
+    private Tensor Passes(ExecutionStream stream, in Batch batch, long step, float learningRate)
     {
-        // Where replicas meet in passes, all must have as many: some over no samples.
-        int parts = Math.Max(1, Math.Min(_options.AccumulationSteps, _variables.MeetsInPasses ? batch.GlobalCount : batch.Count));
+        int passes = PassRows.PassCount(_variables, batch, _options.AccumulationSteps);
+        _weights.Count(stream, _variables, batch, step, passes);
         ClearLoss(stream);
-        for (int i = 0; i < parts; i++)
-        {
-            BatchShard part = new(i, parts);
-            Pass(stream, batch, (int)part.Offset(batch.Count), (int)part.Length(batch.Count), step, learningRate, isLast: i == parts - 1);
-        }
-        return _stepLoss!;
-    }
-
-    // One pass for each of the replica's virtual shards of the whole batch.
-    private Tensor InShards(ExecutionStream stream, in Batch batch, long step, float learningRate)
-    {
-        BatchShard own = _variables.Shard;
-        ClearLoss(stream);
-        for (int i = 0; i < _variables.PassesPerStep; i++)
-        {
-            BatchShard shard = new((own.Index * _variables.PassesPerStep) + i, own.VirtualCount);
-            int first = (int)(shard.Offset(batch.GlobalCount) - own.Offset(batch.GlobalCount));
-            Pass(stream, batch, first, (int)shard.Length(batch.GlobalCount), step, learningRate, isLast: i == _variables.PassesPerStep - 1);
-        }
+        for (int i = 0; i < passes; i++) Pass(stream, batch, step, learningRate, i, passes);
         return _stepLoss!;
     }
 
@@ -194,33 +179,50 @@ public sealed class Trainer : IDisposable
     }
 
     // Forward and backward over some of the batch's samples.
-    private void Pass(ExecutionStream stream, in Batch batch, int first, int count, long step, float learningRate, bool isLast)
+    private void Pass(ExecutionStream stream, in Batch batch, long step, float learningRate, int pass, int passCount)
     {
-        _variables.Begin(isLast);
-        if (count == 0 && !_variables.MeetsInPasses)
+        PassRows rows = PassRows.Of(_variables, batch, pass, passCount);
+        _variables.Begin(isLast: pass == passCount - 1);
+        if (rows.Count == 0 && !_variables.MeetsInPasses)
         {
             _variables.End(null);
             return;
         }
-        bool isWhole = count == batch.Count;
-        using Tensor inputs = isWhole ? batch.Inputs.Share() : batch.Inputs.Slice(first, count);
-        using Tensor labels = isWhole ? batch.Labels.Share() : batch.Labels.Slice(first, count);
-        using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample + first), _options.Precision);
+        bool isWhole = rows.Count == batch.Count;
+        using Tensor inputs = isWhole ? batch.Inputs.Share() : batch.Inputs.Slice(rows.First, rows.Count);
+        using Tensor labels = isWhole ? batch.Labels.Share() : batch.Labels.Slice(rows.First, rows.Count);
+        using GradientTape tape = new(stream, TapeMode.Training, new StepContext(_options.Seed, (ulong)step, batch.FirstSample + rows.First), _options.Precision);
+        if (_weights.IsEmpty(pass))
+        {
+            PassWithoutElements(tape, inputs);
+            return;
+        }
         Variable loss = Forward(tape, inputs, labels);
-        tape.Backward(loss, Gradients, (float)count / batch.GlobalCount * _variables.LossScale);
+        tape.Backward(loss, Gradients, _weights.OfAll(batch, rows, pass) * _variables.LossScale);
         if (_isFirstStep) CheckAllReached();
         // The host's memory is at hand at no cost: a bad step is found before it does harm.
-        if (count > 0 && stream.Device is CpuDevice && !float.IsFinite(loss.Value.AsSpan<float>()[0])) Fail(stream, step, learningRate, loss.Value.AsSpan<float>()[0]);
+        if (rows.Count > 0 && stream.Device is CpuDevice && !float.IsFinite(loss.Value.AsSpan<float>()[0])) Fail(stream, step, learningRate, loss.Value.AsSpan<float>()[0]);
         _variables.End(tape);
-        if (count == 0) return;
+        if (rows.Count == 0) return;
         if (isWhole) loss.Value.CopyTo(stream, _stepLoss!);
-        else Elementwise.AddScaled(stream, _stepLoss!, loss.Value, (float)count / batch.Count);
+        else Elementwise.AddScaled(stream, _stepLoss!, loss.Value, _weights.OfOwn(batch, rows, pass));
     }
 
-    private Variable Forward(GradientTape tape, Tensor inputs, Tensor labels)
+    // Where no label counts, a loss that is a mean is 0 / 0: gradients are zero, whatever it makes of that, and the pass meets the others' like any other.
+    private void PassWithoutElements(GradientTape tape, Tensor inputs)
+    {
+        Variable output = Forward(tape, inputs, labels: null);
+        using Tensor zeros = Tensor.Zeros(tape.Stream, output.Shape);
+        tape.Backward(output, zeros, Gradients);
+        _variables.End(tape);
+    }
+
+    // To the loss, or without labels to the model's output.
+    private Variable Forward(GradientTape tape, Tensor inputs, Tensor? labels)
     {
         using ActivityScope measured = MeasuredActivity.Forward.Begin();
-        return _loss(_variables.Model.Forward(tape.Input(inputs)), labels);
+        Variable output = _variables.Model.Forward(tape.Input(inputs));
+        return labels is null ? output : _loss(output, labels);
     }
 
     private void CheckAllReached()

@@ -1,3 +1,5 @@
+using DistTrain.Kernels;
+
 namespace DistTrain.Runtime;
 
 /// <summary>How long and at what rates to train. Batches and optimizer carry their own options.</summary>
@@ -53,6 +55,23 @@ public sealed record TrainerOptions
     /// </summary>
     public CancellationToken Preemption { get; init; }
 
-    /// <summary>The loss of logits and labels; cross-entropy if null.</summary>
-    public Func<Variable, Kernels.Tensor, Variable>? Loss { get; init; }
+    /// <summary>The loss of logits and labels: a mean over samples, or over what <see cref="IgnoreIndex"/> or <see cref="ElementCount"/> leave. Cross-entropy if null.</summary>
+    public Func<Variable, Tensor, Variable>? Loss { get; init; }
+
+    /// <summary>
+    /// Labels of this value (i32) count for nothing, such as padding; <see cref="CrossEntropyOptions.DefaultIgnoreIndex"/> is the usual one. All others weigh the same then, wherever they lie among
+    /// replicas, virtual shards and accumulation steps, in the gradients, in the losses told and in <see cref="Validation"/>. Cross-entropy leaves them out; a <see cref="Loss"/> of one's own must,
+    /// and be the mean of the rest. Counting takes a small sum over replicas a step, and on a GPU a reading of the labels, for which the host waits. Null: samples are what weighs the same.
+    /// </summary>
+    public int? IgnoreIndex { get; init; }
+
+    /// <summary>
+    /// Says how many elements, such as tokens, a <see cref="Loss"/> over these labels is the mean of, or the sum of their weights, where that is not the number of labels other than
+    /// <see cref="IgnoreIndex"/>. Asked for the labels of every pass before the step's first one, on the replica's thread. Finite and not negative; where it is 0 the loss is not asked for and the pass
+    /// gives gradients of zero. A step of 0 elements over all replicas is taken with such gradients and has no loss. Null: see <see cref="IgnoreIndex"/>.
+    /// </summary>
+    public Func<ExecutionStream, Tensor, double>? ElementCount { get; init; }
+
+    /// <summary>The loss in use.</summary>
+    internal Func<Variable, Tensor, Variable> UsedLoss => Loss ?? (IgnoreIndex is { } ignored ? (logits, labels) => Losses.CrossEntropy(logits, labels, new CrossEntropyOptions(IgnoreIndex: ignored)) : Losses.CrossEntropy);
 }

@@ -17,7 +17,7 @@ internal sealed class TrainingLog : IDisposable
     private readonly float[] _norm = new float[1];
     private readonly double[] _totals = new double[4];
     private long _step, _samples, _epochSamples, _epochSteps, _epochBegan, _readAt, _samplesAtReading;
-    private double _epochLossSum, _rate;
+    private double _epochLossSum, _epochWeight, _rate;
     private float _lastLoss = float.NaN;
     private TimeSpan _dataWait, _epochDataWait;
     private readonly CancellationToken _cancellation;
@@ -71,22 +71,22 @@ internal sealed class TrainingLog : IDisposable
         _epochDataWait += wait;
     }
 
-    /// <summary>Returns the first step whose loss is not finite, if a reading found one.</summary>
-    public (long Step, float Loss)? EndStep(in Batch batch, float learningRate, Tensor loss, Tensor? norm)
+    /// <summary>Returns the first step whose loss is not finite, if a reading found one. The weight is that of the replica's loss: its samples, or what else was counted.</summary>
+    public (long Step, float Loss)? EndStep(in Batch batch, float learningRate, Tensor loss, double weight, Tensor? norm)
     {
         int sampleCount = batch.GlobalCount;
         _samples += sampleCount;
         _epochSamples += sampleCount;
         _epochSteps++;
         ValidationLoss = null;
-        _history.Add(_stream, loss, batch.Count);
+        _history.Add(_stream, loss, weight);
         bool endsEpoch = !_variables.TakesSteps && ((_step + 1) % _batchCount == 0 || _step + 1 == _stepCount);
         bool reads = endsEpoch || _history.IsFull || (!_variables.TakesSteps && (_step + 1) % _options.LogEvery == 0);
         (float? last, float? mean, float? gradientNorm) = (null, null, null);
         if (reads)
         {
-            if (Read(out float meanLoss) is { } bad) return bad;
-            (last, mean, gradientNorm) = (_lastLoss, meanLoss, ReadNorm(norm));
+            if (Read(out last, out mean) is { } bad) return bad;
+            gradientNorm = ReadNorm(norm);
         }
         StepMetrics metrics = new(_step, Epoch, (int)(_step % _batchCount), _batchCount, sampleCount, learningRate, last, mean, gradientNorm, _rate, Stopwatch.GetElapsedTime(_began), _variables.LossScaler?.Scale,
             _variables.LossScaler?.SkippedStepCount ?? 0);
@@ -111,7 +111,7 @@ internal sealed class TrainingLog : IDisposable
     // Of steps that were given out: what is left to read is read now.
     private void CloseEpoch()
     {
-        if (_history.Count > 0 && Read(out _) is (long step, float loss)) throw new NonFiniteLossException(step, _options.Schedule.At(step), loss, parameter: null);
+        if (_history.Count > 0 && Read(out _, out _) is (long step, float loss)) throw new NonFiniteLossException(step, _options.Schedule.At(step), loss, parameter: null);
         EndEpoch();
         _openEpoch = -1;
     }
@@ -119,39 +119,40 @@ internal sealed class TrainingLog : IDisposable
     private void BeginEpoch()
     {
         _openEpoch = EpochOf(_step);
-        (_epochSamples, _epochSteps, _epochLossSum, _epochDataWait, _epochBegan) = (0, 0, 0, TimeSpan.Zero, Stopwatch.GetTimestamp());
+        (_epochSamples, _epochSteps, _epochLossSum, _epochWeight, _epochDataWait, _epochBegan) = (0, 0, 0, 0, TimeSpan.Zero, Stopwatch.GetTimestamp());
         foreach (ITrainingCallback callback in _callbacks) callback.OnEpochBegin(Epoch);
     }
 
     private void EndEpoch()
     {
         TimeSpan duration = Stopwatch.GetElapsedTime(_epochBegan);
-        EvaluationResult? validation = _options.Validation is { } samples && (_variables.IsFirst || !_variables.TakesSteps) ? Evaluator.Evaluate(_stream, _variables, samples, _cancellation) : null;
+        EvaluationResult? validation = _options.Validation is { } samples && (_variables.IsFirst || !_variables.TakesSteps) ? Evaluator.Evaluate(_stream, _variables, samples, _options.IgnoreIndex ?? CrossEntropyOptions.DefaultIgnoreIndex, _cancellation) : null;
         ValidationLoss = validation?.Loss;
-        EpochMetrics metrics = new(Epoch, _epochSteps, _epochSamples, (float)(_epochLossSum / _epochSamples), duration, _epochDataWait, validation);
+        EpochMetrics metrics = new(Epoch, _epochSteps, _epochSamples, (float)(_epochLossSum / _epochWeight), duration, _epochDataWait, validation);
         foreach (ITrainingCallback callback in _callbacks) callback.OnEpochEnd(metrics);
         // What callbacks did (evaluation, saving) is not the training's speed.
         (_readAt, _samplesAtReading) = (Stopwatch.GetTimestamp(), _samples);
     }
 
-    private (long, float)? Read(out float meanLoss)
+    private (long, float)? Read(out float? lastLoss, out float? meanLoss)
     {
-        (ReadOnlyMemory<float> losses, ReadOnlyMemory<int> counts) = _history.Take(_stream);
-        (double sum, long samples) = (0, 0);
-        meanLoss = float.NaN;
+        (ReadOnlyMemory<float> losses, ReadOnlyMemory<double> weights) = _history.Take(_stream);
+        (double sum, double weight) = (0, 0);
+        (lastLoss, meanLoss) = (null, null);
         for (int i = 0; i < losses.Length; i++)
         {
             if (!float.IsFinite(losses.Span[i])) return (_step - losses.Length + 1 + i, losses.Span[i]);
-            sum += (double)losses.Span[i] * counts.Span[i];
-            samples += counts.Span[i];
+            sum += losses.Span[i] * weights.Span[i];
+            weight += weights.Span[i];
         }
-        // Losses of all replicas, each weighted by its samples.
+        // Losses of all replicas, each by its weight; of what weighs nothing there is none.
         int last = losses.Length - 1;
-        (_totals[0], _totals[1], _totals[2], _totals[3]) = (sum, samples, (double)losses.Span[last] * counts.Span[last], counts.Span[last]);
+        (_totals[0], _totals[1], _totals[2], _totals[3]) = (sum, weight, losses.Span[last] * weights.Span[last], weights.Span[last]);
         _variables.Sum(_stream, _totals);
-        meanLoss = (float)(_totals[0] / _totals[1]);
+        if (_totals[1] > 0) meanLoss = (float)(_totals[0] / _totals[1]);
+        if (_totals[3] > 0) _lastLoss = (float)(lastLoss = (float)(_totals[2] / _totals[3]));
         _epochLossSum += _totals[0];
-        _lastLoss = (float)(_totals[2] / _totals[3]);
+        _epochWeight += _totals[1];
         long now = Stopwatch.GetTimestamp();
         _rate = (_samples - _samplesAtReading) / Math.Max(Stopwatch.GetElapsedTime(_readAt, now).TotalSeconds, 1e-9);
         (_readAt, _samplesAtReading) = (now, _samples);

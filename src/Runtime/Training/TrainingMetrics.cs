@@ -7,7 +7,7 @@ namespace DistTrain.Runtime;
 /// <param name="BatchCount">Batches in an epoch.</param>
 /// <param name="SampleCount">Samples of the step.</param>
 /// <param name="LearningRate">The rate used.</param>
-/// <param name="Loss">The step's mean loss; null if it was not read back this step.</param>
+/// <param name="Loss">The step's mean loss; null if it was not read back this step, or no element of the step counts (<see cref="TrainerOptions.ElementCount"/>).</param>
 /// <param name="IntervalLoss">The mean over the steps since the last reading; null as <paramref name="Loss"/>.</param>
 /// <param name="GradientNorm">The global norm before clipping; null as <paramref name="Loss"/>, or without clipping.</param>
 /// <param name="SamplesPerSecond">Since the last reading, or since the start.</param>
@@ -22,7 +22,7 @@ public readonly record struct StepMetrics(
 /// <param name="Epoch">From 0.</param>
 /// <param name="StepCount">Steps taken in it by this run.</param>
 /// <param name="SampleCount">Samples seen in it by this run.</param>
-/// <param name="MeanLoss">Mean of the samples' losses, each at its own step.</param>
+/// <param name="MeanLoss">Mean of the samples' losses, each at its own step; or of the elements' (<see cref="TrainerOptions.ElementCount"/>), NaN if none counts.</param>
 /// <param name="Duration">Wall time.</param>
 /// <param name="DataWait">The part of it that steps waited for their batch.</param>
 /// <param name="Validation">What the model does on <see cref="TrainerOptions.Validation"/> now; null without.</param>
