@@ -45,7 +45,7 @@ public abstract class Strategy : IDisposable
     public void Run(Action<Replica> program)
     {
         ArgumentNullException.ThrowIfNull(program);
-        ReplicaFailures failures = new();
+        ReplicaFailures failures = new(Stop);
         Thread[] threads = [.. Replicas.Skip(1).Select(replica => new Thread(() => failures.Guard(replica, program)) { Name = replica.ToString() })];
         foreach (Thread thread in threads) thread.Start();
         failures.Guard(Replicas[0], program);
@@ -76,6 +76,9 @@ public abstract class Strategy : IDisposable
     private protected virtual void DisposeOwn()
     {
     }
+
+    /// <summary>A replica has failed: stops the others wherever they wait for it.</summary>
+    private protected virtual void Stop(Replica failed, string reason) => failed.Communicator.Abort(reason);
 
     /// <summary>Makes variables of a model that nobody else has, for a replica of this strategy.</summary>
     /// <exception cref="ArgumentException">The replica is another strategy's, the model lies on another device or belongs to other variables.</exception>
@@ -115,7 +118,7 @@ public abstract class Strategy : IDisposable
 }
 
 /// <summary>Collects what replicas threw, stops the others, and tells what came first.</summary>
-internal sealed class ReplicaFailures
+internal sealed class ReplicaFailures(Action<Replica, string> stop)
 {
     private readonly Lock _lock = new();
     private Exception? _first;
@@ -138,7 +141,7 @@ internal sealed class ReplicaFailures
                 if (_first is null || (_first is CommunicatorAbortedException && failure is not CommunicatorAbortedException)) _first = failure;
             }
             // All replicas agree to stop at the same step: nobody waits for anybody then, and the group ends in order.
-            if (failure is not PreemptedException) replica.Communicator.Abort($"{replica} failed: {failure.Message}");
+            if (failure is not PreemptedException) stop(replica, $"{replica} failed: {failure.Message}");
         }
         finally
         {

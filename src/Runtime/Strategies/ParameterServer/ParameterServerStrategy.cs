@@ -14,6 +14,7 @@ public sealed class ParameterServerStrategy : Strategy
     private readonly string _worker;
     private readonly IParameterServer?[] _servers;
     private readonly ParameterStore?[] _stores;
+    private readonly Dictionary<Replica, ParameterServerVariables> _made = [];
     private ParameterServerVariables? _first;
 
     /// <summary>Workers of this process, a thread each, with the servers in memory.</summary>
@@ -87,8 +88,18 @@ public sealed class ParameterServerStrategy : Strategy
             Optimizer own = ReplicaVariables.Covered(optimizer(model.Parameters()), model.Parameters());
             ParameterServerVariables made = new(replica, model, own, Servers(optimizer), Replicas.Count > 1 ? $"{_worker}-{replica.Index}" : _worker, options?.ClipNorm, Say);
             if (replica == Replicas[0]) _first = made;
+            lock (_lock) _made[replica] = made;
             return made;
         });
+    }
+
+    // The others go on without it. Its variables may live on; the step that it was at would wait for them.
+    private protected override void Stop(Replica failed, string reason)
+    {
+        base.Stop(failed, reason);
+        ParameterServerVariables? variables;
+        lock (_lock) _made.TryGetValue(failed, out variables);
+        variables?.Leave();
     }
 
     private protected override void DisposeOwn()

@@ -99,9 +99,15 @@ internal sealed class ParameterServerVariables : ReplicaVariables
     /// <summary>How the servers stand, one behind the other.</summary>
     internal IReadOnlyList<ParameterServerStatistics> ReadStatistics() => [.. _parts.Select(part => Wait(part.Session.ReadStatisticsAsync()))];
 
-    private protected override void Dispose(bool disposing)
+    /// <summary>Leaves the servers; a step that was taken is given to another worker. On the replica's thread.</summary>
+    internal void Leave()
     {
         foreach (Part? part in _parts) part?.Session.Dispose();
+    }
+
+    private protected override void Dispose(bool disposing)
+    {
+        Leave();
         _clipping?.Dispose();
         Optimizer.Dispose();
         base.Dispose(disposing);
