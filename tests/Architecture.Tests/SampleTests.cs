@@ -9,6 +9,7 @@ public sealed partial class SampleTests
     [Theory]
     [InlineData("Strategies", 2)]
     [InlineData("CustomLoop", 1)]
+    [InlineData("ParameterServer", 1)]
     public void A_sample_of_training_on_two_replicas_learns(string sample, int accuracies)
     {
         string folder = Directory.CreateTempSubdirectory("disttrain-sample-").FullName;
@@ -37,6 +38,7 @@ public sealed partial class SampleTests
     [Theory]
     [InlineData("Strategies", 0)]
     [InlineData("CustomLoop", 1)]
+    [InlineData("ParameterServer", 2)]
     public void The_page_on_strategies_shows_the_heart_of_the_samples_word_for_word(string sample, int block)
     {
         string page = File.ReadAllText(Repository.PathOf("docs", "strategies.md")).ReplaceLineEndings("\n");
