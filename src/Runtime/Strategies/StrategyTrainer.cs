@@ -58,7 +58,7 @@ public sealed class StrategyTrainer : IDisposable
     /// <summary>Trains to the end of the options' epochs or steps; see <see cref="Trainer.Train"/>.</summary>
     /// <param name="batches">Batches of all replicas together; each takes its part.</param>
     /// <param name="callbacks">Called for the first replica of all only, on its thread.</param>
-    /// <param name="cancellation">Ends training between two steps; must be asked for on all processes.</param>
+    /// <param name="cancellation">Ends training between two steps, at once and without agreement: on several replicas nothing collective can follow. Must be asked for on all processes. <see cref="TrainerOptions.Preemption"/> ends it in order.</param>
     /// <returns>The result of the first replica of this process; under a parameter server with the samples of all its workers.</returns>
     public TrainingResult Train(IBatchSource batches, IReadOnlyList<ITrainingCallback>? callbacks = null, CancellationToken cancellation = default)
     {
