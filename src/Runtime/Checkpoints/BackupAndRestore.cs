@@ -6,8 +6,8 @@ namespace DistTrain.Runtime;
 
 /// <summary>
 /// Saves where training stands and goes on from there, so that a run that was killed ends with the same bits: the <see cref="Trainer"/>'s by <see cref="TrainerOptions.Checkpoints"/>, and those of loops
-/// of one's own. Each replica makes one on its thread and calls the same methods. All go on from the same checkpoint; the first writes, or where variables are sharded each its share, on a
-/// thread of its own from a snapshot.
+/// of one's own. Each replica makes one on its thread and calls the same methods. All go on from the same checkpoint; the first writes, or where each has something of its own (slices of variables, gradients that compression keeps
+/// back) each its share, on a thread of its own from a snapshot.
 /// </summary>
 public sealed class BackupAndRestore : IDisposable
 {
@@ -67,13 +67,15 @@ public sealed class BackupAndRestore : IDisposable
         using CpuDevice host = new("host", InstructionSets.Best, threadCount: 1);
         Load(stream, host, manifest, CheckpointFolder.ModelFile, state => _variables.LoadModel(stream, state));
         Load(stream, host, manifest, CheckpointFolder.OptimizerFile, state => _variables.LoadOptimizer(stream, state));
+        ResidualFiles residuals = new(_folder, manifest);
+        residuals.Load(stream, host, _variables);
         _variables.OnLoaded(stream);
         _variables.Optimizer.StepCount = manifest.Position.OptimizerStep;
         if (manifest.Position.LossScale is { } scale) _variables.LossScaler?.Load(scale);
         Values.Clear();
         foreach ((string name, double value) in manifest.Position.Values ?? new Dictionary<string, double>()) Values[name] = value;
         _resumedStep = manifest.Position.Step;
-        if (_variables.IsFirst) TellOf(manifest.Position);
+        if (_variables.IsFirst) TellOf(manifest.Position, residuals);
         return manifest.Position;
     }
 
@@ -213,12 +215,11 @@ public sealed class BackupAndRestore : IDisposable
         if (failures[0] > 0) throw new CheckpointException($"the checkpoint of step {step} is not complete: {failures[0]:f0} of {_variables.Shard.Count} replicas could not write their part of it");
     }
 
-    private void TellOf(TrainingPosition position)
+    private void TellOf(TrainingPosition position, ResidualFiles residuals)
     {
         _options.Say?.Invoke($"going on from the checkpoint of step {position.Step} in {_folder.Place}");
         if (position.Seed != _seed) _options.Say?.Invoke($"the checkpoint's run had seed {position.Seed}, this one has {_seed}: it goes on with other random numbers");
-        if (_variables.Compression is { KeepsState: true } compression)
-            _options.Say?.Invoke($"gradient compression {compression.Name} had kept gradients back, which are not in the checkpoint: the run goes on without them, not bit for bit as the unbroken one would");
+        if (residuals.DifferenceTo(_variables) is { } difference) _options.Say?.Invoke(difference);
     }
 
     // So many steps of other batches have other samples. Asynchronous steps were counted otherwise, and a loop that did not tell its batches has not counted any.

@@ -10,7 +10,7 @@ namespace DistTrain.Runtime;
 /// </summary>
 public sealed partial class CheckpointFolder
 {
-    internal const string ModelFile = "model.safetensors", OptimizerFile = "optimizer.safetensors";
+    internal const string ModelFile = "model.safetensors", OptimizerFile = "optimizer.safetensors", ResidualFile = "residual.safetensors";
     private readonly ICheckpointStorage _storage;
 
     /// <param name="path">A local folder; made when the first checkpoint is written.</param>
@@ -64,7 +64,7 @@ public sealed partial class CheckpointFolder
     {
         CheckpointManifest manifest = ReadManifest(step);
         using CpuDevice host = new("host", InstructionSets.Best, threadCount: 1);
-        foreach (string kind in new[] { ModelFile, OptimizerFile }) PartAssembly.Check(FilesOf(manifest, kind), PathOf(step));
+        foreach (string kind in new[] { ModelFile, OptimizerFile, ResidualFile }) PartAssembly.Check(FilesOf(manifest, kind), PathOf(step));
         foreach (CheckpointFile file in manifest.Files) Read(host.DefaultStream, step, file, (_, _) => { });
         return manifest;
     }
@@ -89,7 +89,25 @@ public sealed partial class CheckpointFolder
         }
     }
 
-    private static CheckpointFile[] FilesOf(CheckpointManifest manifest, string file) => [.. manifest.Files.Where(f => f.Name == file || CheckpointShare.IsShareOf(f.Name, file))];
+    /// <summary>Reads the tensors of one replica's own file, each compared with its checksum; the caller disposes them.</summary>
+    internal Dictionary<string, Tensor> LoadShare(CpuDevice host, CheckpointManifest manifest, string file, int rank)
+    {
+        string name = new CheckpointShare(rank, manifest.Replicas, Run: 0).NameOf(file), place = PathOf(manifest.Position.Step);
+        CheckpointFile own = manifest.Files.FirstOrDefault(found => found.Name == name) ?? throw new CheckpointException($"{place}: its manifest names no {name}");
+        PartAssembly assembly = new(host.DefaultStream);
+        try
+        {
+            Read(host.DefaultStream, manifest.Position.Step, own, (expected, tensor) => assembly.Add(expected with { Part = null }, tensor, place));
+            return assembly.Tensors;
+        }
+        catch
+        {
+            foreach (Tensor tensor in assembly.Tensors.Values) tensor.Dispose();
+            throw;
+        }
+    }
+
+    internal static CheckpointFile[] FilesOf(CheckpointManifest manifest, string file) => [.. manifest.Files.Where(f => f.Name == file || CheckpointShare.IsShareOf(f.Name, file))];
 
     /// <summary>The checkpoint with the lowest validation loss, by manifests alone, of those up to a step.</summary>
     internal (long Step, double Loss)? FindBest(long last)
@@ -131,19 +149,28 @@ public sealed partial class CheckpointFolder
     /// checkpoints before it are untouched; what was written of this one goes with the next.
     /// </summary>
     /// <exception cref="CheckpointException">Other replicas' shares did not come in time.</exception>
-    internal void WriteShare(TrainingPosition position, CheckpointShare share, StateSnapshot model, StateSnapshot optimizer, IReadOnlyDictionary<string, CheckpointPart> parts, TimeSpan longestWait, Func<bool> isGivenUp)
+    internal void WriteShare(TrainingPosition position, CheckpointShare share, StateSnapshot model, StateSnapshot optimizer, StateSnapshot residuals, IReadOnlyDictionary<string, CheckpointPart>? parts,
+        TimeSpan longestWait, Func<bool> isGivenUp)
     {
         string folder = FolderOf(position.Step);
-        CheckpointFile[] own = [Write(folder, share.NameOf(ModelFile), model, parts), Write(folder, share.NameOf(OptimizerFile), optimizer, parts)];
+        CheckpointFile[] own = [.. WriteOwn(folder, share, ModelFile, model, parts), .. WriteOwn(folder, share, OptimizerFile, optimizer, parts), .. WriteOwn(folder, share, ResidualFile, residuals, share.RowsOf(residuals.Tensors))];
         CheckpointManifest note = new(CheckpointManifest.CurrentVersion, CheckpointManifest.CurrentCode, share.Count, position, own);
         byte[] bytes = note.ToBytes();
         _storage.Write($"{folder}/{share.NoteOf(share.Rank)}", file => file.Write(bytes));
         if (share.Rank > 0) return;
         long began = System.Diagnostics.Stopwatch.GetTimestamp();
         CheckpointFile[] all = [.. Enumerable.Range(0, share.Count).SelectMany(rank => WaitForNote(position.Step, share, rank, () => System.Diagnostics.Stopwatch.GetElapsedTime(began) > longestWait || isGivenUp()).Files)];
-        PartAssembly.Check(all.Where(file => CheckpointShare.IsShareOf(file.Name, ModelFile)), PathOf(position.Step));
-        byte[] manifest = (note with { Files = all }).ToBytes();
-        _storage.Write($"{folder}/{CheckpointManifest.FileName}", file => file.Write(manifest));
+        CheckpointManifest manifest = note with { Files = all };
+        foreach (string kind in new[] { ModelFile, ResidualFile }) PartAssembly.Check(FilesOf(manifest, kind), PathOf(position.Step));
+        byte[] whole = manifest.ToBytes();
+        _storage.Write($"{folder}/{CheckpointManifest.FileName}", file => file.Write(whole));
+    }
+
+    // A replica has parts of tensors, or the first one has them whole; nobody writes a file of nothing, but that the first one's optimizer has no state.
+    private CheckpointFile[] WriteOwn(string folder, CheckpointShare share, string file, StateSnapshot snapshot, IReadOnlyDictionary<string, CheckpointPart>? parts)
+    {
+        if (snapshot.Tensors.Count == 0 && (share.Rank > 0 || file == ResidualFile)) return [];
+        return [Write(folder, parts is not null && snapshot.Tensors.Keys.Any(parts.ContainsKey) ? share.NameOf(file) : file, snapshot, parts)];
     }
 
     private CheckpointManifest WaitForNote(long step, CheckpointShare share, int rank, Func<bool> isTooLate)

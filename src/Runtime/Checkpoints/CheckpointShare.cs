@@ -1,4 +1,5 @@
 using System.Globalization;
+using DistTrain.Kernels;
 
 namespace DistTrain.Runtime;
 
@@ -19,6 +20,10 @@ internal sealed record CheckpointShare(int Rank, int Count, long Run)
 
     /// <summary>The note of one of the replicas.</summary>
     internal string NoteOf(int rank) => string.Create(CultureInfo.InvariantCulture, $"share-{Run:x12}-{rank + 1:d5}-of-{Count:d5}.json");
+
+    /// <summary>Vectors that each replica has of its own, as rows of matrices that all have together.</summary>
+    internal Dictionary<string, CheckpointPart> RowsOf(IReadOnlyDictionary<string, Tensor> tensors) =>
+        tensors.ToDictionary(entry => entry.Key, entry => new CheckpointPart([Count, checked((int)entry.Value.ElementCount)], Rank * entry.Value.ElementCount, entry.Value.ElementCount));
 
     /// <summary>Whether a file of a manifest is a replica's share of another.</summary>
     internal static bool IsShareOf(string name, string file) =>

@@ -14,7 +14,7 @@ internal sealed class CheckpointWriter : IDisposable
     private readonly CheckpointFolder _folder;
     private readonly CheckpointOptions _options;
     private readonly CheckpointShare? _share;
-    private readonly StateSnapshot _model = new(), _optimizer = new();
+    private readonly StateSnapshot _model = new(), _optimizer = new(), _residuals = new();
     private readonly Thread _thread;
     private readonly Lock _lock = new();
     private readonly ManualResetEventSlim _wake = new(), _idle = new(initialState: true);
@@ -79,6 +79,7 @@ internal sealed class CheckpointWriter : IDisposable
         {
             _model.Take(stream, state.Model);
             _optimizer.Take(stream, state.Optimizer);
+            _residuals.Take(stream, state.Residuals ?? new Dictionary<string, Tensor>());
         }
         _parts = state.Parts;
         lock (_lock)
@@ -120,6 +121,7 @@ internal sealed class CheckpointWriter : IDisposable
         _thread.Join();
         _model.Dispose();
         _optimizer.Dispose();
+        _residuals.Dispose();
         _wake.Dispose();
         _idle.Dispose();
     }
@@ -149,7 +151,7 @@ internal sealed class CheckpointWriter : IDisposable
             using (MeasuredActivity.CheckpointWrite.Begin())
             {
                 if (_share is null) _folder.Write(position, replicas, _model, _optimizer);
-                else _folder.WriteShare(position, _share, _model, _optimizer, _parts!, CheckpointShare.LongestWait, () => _isClosed);
+                else _folder.WriteShare(position, _share, _model, _optimizer, _residuals, _parts, CheckpointShare.LongestWait, () => _isClosed);
             }
             (_lastStep, _lastFailure) = (position.Step, null);
         }

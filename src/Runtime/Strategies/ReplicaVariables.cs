@@ -153,10 +153,13 @@ public abstract class ReplicaVariables : IDisposable
     internal virtual GradientCompression? Compression => null;
 
     /// <summary>Whether each replica saves a share of its own, instead of the first one everything.</summary>
-    internal virtual bool SavesShares => false;
+    internal virtual bool SavesShares => Residuals.Count > 0;
 
-    /// <summary>What this replica would save now.</summary>
-    internal virtual SavedState State() => new(Model.SaveState(), Optimizer.SaveState());
+    /// <summary>What this replica alone keeps back of its gradients from step to step, by parameter, a vector each; empty: nothing, on all replicas alike.</summary>
+    internal virtual IReadOnlyDictionary<string, Tensor> Residuals => GradientBuckets.NoResiduals;
+
+    /// <summary>What this replica would save now; what is the same on all is the first one's.</summary>
+    internal virtual SavedState State() => IsFirst ? new(Model.SaveState(), Optimizer.SaveState(), Residuals: Residuals) : new(GradientBuckets.NoResiduals, GradientBuckets.NoResiduals, Residuals: Residuals);
 
     /// <summary>Loads whole tensors into the model. Called on all replicas alike.</summary>
     /// <exception cref="StateMismatchException">They are another model's.</exception>

@@ -86,10 +86,10 @@ public sealed class ShardedCheckpointTests : IDisposable
         CheckpointFolder checkpoints = new(_folder);
         using StateSnapshot empty = new();
         TrainingPosition position = new(7, 7, 1, null, 0, null);
-        checkpoints.WriteShare(position, new CheckpointShare(1, 3, 5), empty, empty, new Dictionary<string, CheckpointPart>(), TimeSpan.Zero, () => true);
+        checkpoints.WriteShare(position, new CheckpointShare(1, 3, 5), empty, empty, empty, null, TimeSpan.Zero, () => true);
         // The last one's note is another run's.
-        checkpoints.WriteShare(position, new CheckpointShare(2, 3, 6), empty, empty, new Dictionary<string, CheckpointPart>(), TimeSpan.Zero, () => true);
-        string message = Assert.Throws<CheckpointException>(() => checkpoints.WriteShare(position, new CheckpointShare(0, 3, 5), empty, empty, new Dictionary<string, CheckpointPart>(), TimeSpan.Zero, () => false)).Message;
+        checkpoints.WriteShare(position, new CheckpointShare(2, 3, 6), empty, empty, empty, null, TimeSpan.Zero, () => true);
+        string message = Assert.Throws<CheckpointException>(() => checkpoints.WriteShare(position, new CheckpointShare(0, 3, 5), empty, empty, empty, null, TimeSpan.Zero, () => false)).Message;
         Assert.StartsWith("the share of replica 2 of 3 did not come: ", message, StringComparison.Ordinal);
         Assert.Null(checkpoints.FindNewest());
     }

@@ -15,6 +15,9 @@ namespace DistTrain.Runtime;
 /// </remarks>
 public sealed class GradientBuckets : IDisposable
 {
+    /// <summary>Of gradients that travel whole.</summary>
+    internal static readonly IReadOnlyDictionary<string, Tensor> NoResiduals = new Dictionary<string, Tensor>();
+
     private const int Alignment = 64;
     private readonly ICommunicator _communicator;
     private readonly GradientStore _gradients;
@@ -63,7 +66,7 @@ public sealed class GradientBuckets : IDisposable
             }
         }
         _views = [.. views];
-        if (compression is not null) foreach (GradientBucket bucket in _buckets) bucket.Compressor = compression.Create(stream, communicator, (int)bucket.Memory.ElementCount, root);
+        Residuals = compression is null ? NoResiduals : Compress(compression);
         gradients.GradientReady += OnReady;
     }
 
@@ -72,6 +75,9 @@ public sealed class GradientBuckets : IDisposable
 
     /// <summary>How gradients travel; null: as they are.</summary>
     public GradientCompression? Compression { get; }
+
+    /// <summary>What compression keeps back on this replica from step to step, by parameter, a vector each; empty: nothing, or nothing that is saved.</summary>
+    internal IReadOnlyDictionary<string, Tensor> Residuals { get; }
 
     /// <summary>How long the last step's reductions took in all, each by itself.</summary>
     public TimeSpan ReductionTime { get; private set; }
@@ -123,8 +129,42 @@ public sealed class GradientBuckets : IDisposable
     public void Dispose()
     {
         _gradients.GradientReady -= OnReady;
-        foreach (Tensor view in _views) view.Dispose();
+        Free();
+    }
+
+    private void Free()
+    {
+        foreach (Tensor view in _views.Concat(Residuals?.Values ?? [])) view.Dispose();
         foreach (GradientBucket bucket in _buckets) bucket.Dispose();
+    }
+
+    // Makes each bucket's compressor, and finds the parameters' places in what it keeps.
+    private Dictionary<string, Tensor> Compress(GradientCompression compression)
+    {
+        Dictionary<string, Tensor> residuals = [];
+        try
+        {
+            foreach (GradientBucket bucket in _buckets)
+            {
+                bucket.Compressor = compression.Create(_stream, _communicator, (int)bucket.Memory.ElementCount, _root);
+                if (bucket.Compressor.Residual is not { } residual) continue;
+                if (residual.DType != DType.F32 || residual.Shape != bucket.Memory.Shape)
+                    throw new ArgumentException($"compression {compression.Name} keeps {residual.DType} {residual.Shape} of a bucket of {bucket.Memory.Shape}: {nameof(IBucketCompressor)}.{nameof(IBucketCompressor.Residual)} must have an f32 for each element");
+                int first = 0;
+                foreach (Parameter parameter in bucket.Parameters)
+                {
+                    residuals.Add(parameter.Name, residual.Slice(first, (int)parameter.Shape.ElementCount));
+                    first += (int)(Padded(parameter.Shape.ElementCount * sizeof(float)) / sizeof(float));
+                }
+            }
+            return residuals;
+        }
+        catch
+        {
+            foreach (Tensor view in residuals.Values) view.Dispose();
+            Free();
+            throw;
+        }
     }
 
     private void Record(long asked)

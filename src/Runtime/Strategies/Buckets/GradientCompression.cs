@@ -16,13 +16,16 @@ public abstract class GradientCompression
     /// <summary>For messages; what <see cref="Parse"/> reads where it is one of ours.</summary>
     public abstract string Name { get; }
 
-    /// <summary>Whether replicas keep something from step to step. Checkpoints don't have it, so a run that goes on from one is not bit for bit the unbroken run.</summary>
+    /// <summary>
+    /// Whether replicas keep something from step to step. Checkpoints have it where it is a <see cref="IBucketCompressor.Residual"/>; else a run that goes on from one is not bit for bit the unbroken
+    /// run, and says so.
+    /// </summary>
     public virtual bool KeepsState => false;
 
     /// <summary>
     /// Only the elements largest by magnitude of each bucket, with their places; what was not sent is kept on the replica and added to the next step's gradients (error feedback: Stich, Cordonnier
     /// and Jaggi, "Sparsified SGD with Memory", 2018, arXiv 1809.07599; Lin et al., "Deep Gradient Compression", 2018, arXiv 1712.01887, without its momentum correction). Equal magnitudes: the
-    /// lower place first. What is kept is not part of checkpoints: a run that goes on begins with nothing kept. GPU buckets pass through host memory.
+    /// lower place first. What is kept is part of checkpoints, a file for each replica. GPU buckets pass through host memory.
     /// </summary>
     /// <param name="ratio">The part of a bucket's elements that a replica sends, more than 0, at most 1; at least one element.</param>
     public static GradientCompression TopK(double ratio) => ratio is > 0 and <= 1 ? new TopKCompression(ratio)
@@ -52,6 +55,12 @@ public interface IBucketCompressor : IDisposable
 {
     /// <summary>Bytes that this replica hands to the collective of a step.</summary>
     long SentByteCount { get; }
+
+    /// <summary>
+    /// What this replica keeps back of its gradients from step to step, [elements] f32, on any device: the same tensor at all times, the compressor's. Each replica's is saved with checkpoints and
+    /// loaded again; replicas of another number share it so that its sum over all stays, so it must be something that is added to gradients. Null: nothing, or nothing that is saved.
+    /// </summary>
+    Tensor? Residual => null;
 
     /// <summary>Starts a step's one collective over a bucket whose gradients are all complete. Does not wait for other replicas.</summary>
     /// <param name="stream">The replica's stream.</param>

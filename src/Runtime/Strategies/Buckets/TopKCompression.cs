@@ -21,7 +21,8 @@ internal sealed class TopKCompression(double ratio) : GradientCompression
         private readonly ICommunicator _communicator;
         private readonly int? _root;
         private readonly int _count;
-        private readonly float[] _kept;
+        private readonly CpuDevice? _device;
+        private readonly Tensor _kept;
         private readonly float[]? _host;
         private readonly int[] _message, _all;
         private readonly Tensor _send, _receive;
@@ -30,18 +31,26 @@ internal sealed class TopKCompression(double ratio) : GradientCompression
         internal Compressor(ExecutionStream stream, ICommunicator communicator, int elementCount, int count, int? root)
         {
             (_communicator, _count, _root) = (communicator, count, root);
-            _kept = new float[elementCount];
-            _host = stream.Device.Kind == DeviceKind.Cpu ? null : new float[elementCount];
             _message = new int[2 * count];
             _all = new int[2 * count * communicator.WorldSize];
-            _send = Tensor.Allocate(stream, new Shape(_message.Length), DType.I32);
-            _receive = Tensor.Allocate(stream, new Shape(_all.Length), DType.I32);
+            if (stream.Device.Kind != DeviceKind.Cpu) (_device, _host) = (new CpuDevice("host", InstructionSets.Best, threadCount: 1), new float[elementCount]);
+            try
+            {
+                _kept = Tensor.Zeros(_device?.DefaultStream ?? stream, new Shape(elementCount));
+                _send = Tensor.Allocate(stream, new Shape(_message.Length), DType.I32);
+                _receive = Tensor.Allocate(stream, new Shape(_all.Length), DType.I32);
+            }
+            catch
+            {
+                Dispose();
+                throw;
+            }
         }
 
         public long SentByteCount => _send.ByteCount;
 
-        /// <summary>What was not sent so far.</summary>
-        internal ReadOnlySpan<float> Kept => _kept;
+        /// <summary>What was not sent so far, in host memory.</summary>
+        public Tensor Residual => _kept;
 
         public CollectiveHandle Start(ExecutionStream stream, Tensor gradients)
         {
@@ -49,7 +58,7 @@ internal sealed class TopKCompression(double ratio) : GradientCompression
             if (_host is not null) gradients.CopyTo<float>(stream, _host);
             Span<int> places = _message.AsSpan(0, _count);
             Span<float> values = MemoryMarshal.Cast<int, float>(_message.AsSpan(_count));
-            _largest.AddAndTake(_kept, own, places, values);
+            _largest.AddAndTake(_kept.AsSpan<float>(), own, places, values);
             _send.CopyFrom<int>(stream, _message);
             return _communicator.AllGatherAsync(stream, _send, _receive);
         }
@@ -70,8 +79,10 @@ internal sealed class TopKCompression(double ratio) : GradientCompression
 
         public void Dispose()
         {
-            _send.Dispose();
-            _receive.Dispose();
+            _kept?.Dispose();
+            _send?.Dispose();
+            _receive?.Dispose();
+            _device?.Dispose();
         }
     }
 }

@@ -67,6 +67,8 @@ internal sealed class CentralStorageVariables : ReplicaVariables
 
     internal override GradientCompression? Compression => _buckets.Compression;
 
+    internal override IReadOnlyDictionary<string, Tensor> Residuals => _buckets.Residuals;
+
     public override void Sum(ExecutionStream stream, Span<double> numbers) => ReplicaAgreement.Sum(stream, _communicator, numbers);
 
     internal override ExecutionStream OptimizerStream(ExecutionStream stream) => _isApart ? _storage : stream;

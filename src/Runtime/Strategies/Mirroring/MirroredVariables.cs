@@ -47,6 +47,8 @@ internal sealed class MirroredVariables : ReplicaVariables
 
     internal override GradientCompression? Compression => _buckets.Compression;
 
+    internal override IReadOnlyDictionary<string, Tensor> Residuals => _buckets.Residuals;
+
     public override void Sum(ExecutionStream stream, Span<double> numbers) => ReplicaAgreement.Sum(stream, _communicator, numbers);
 
     private protected override void Dispose(bool disposing)
