@@ -54,6 +54,9 @@ internal sealed class InProcessRank
 
     internal InProcessGroup? Part { get; set; }
 
+    /// <summary>For <see cref="InProcessTransport.Allocate"/>: why this rank has no memory; null if it has.</summary>
+    internal string? Lack { get; set; }
+
     internal TimeSpan Timeout
     {
         get => TimeSpan.FromTicks(Interlocked.Read(ref _timeoutTicks));

@@ -33,6 +33,9 @@ internal sealed unsafe class InProcessTransport : ITransport
 
     public int WorldSize => _group.Ranks.Length;
 
+    /// <summary>Where registered memory comes from: bytes in, an address aligned to pages out. Tests put one here that has none.</summary>
+    internal Func<nuint, nint> Pages { get; init; } = static byteCount => (nint)NativeMemory.AlignedAlloc(byteCount, PageByteCount);
+
     public bool IsFixedOrder => true;
 
     public TimeSpan Timeout
@@ -113,16 +116,42 @@ internal sealed unsafe class InProcessTransport : ITransport
     public nint Allocate(long byteCount)
     {
         nint memory = 0;
-        Together(CollectiveVerb.Allocate, byteCount, () =>
+        try
+        {
+            Together(CollectiveVerb.Allocate, byteCount, () =>
+            {
+                memory = ZeroedPages(byteCount, out string? lack);
+                _own.Lack = lack;
+                // All have theirs before anybody uses it, or nobody keeps it.
+                _group.Barrier(_own);
+                if (Array.Find(_group.Ranks, rank => rank.Lack is not null) is { } poor) throw new CollectiveException($"allocating {byteCount:N0} bytes failed on rank {poor.Rank}: {poor.Lack}");
+            });
+        }
+        catch
+        {
+            NativeMemory.AlignedFree((void*)memory);
+            throw;
+        }
+        _memory.Add(memory);
+        return memory;
+    }
+
+    // What a rank lacks it says where the others are told, not by leaving them behind.
+    private nint ZeroedPages(long byteCount, out string? lack)
+    {
+        lack = null;
+        try
         {
             nuint rounded = checked((nuint)((byteCount + PageByteCount - 1) & -PageByteCount));
-            memory = (nint)NativeMemory.AlignedAlloc(rounded, PageByteCount);
+            nint memory = Pages(rounded);
             NativeMemory.Clear((void*)memory, rounded);
-            _memory.Add(memory);
-            // All have theirs before anybody uses it.
-            _group.Barrier(_own);
-        });
-        return memory;
+            return memory;
+        }
+        catch (Exception failure) when (failure is OutOfMemoryException or OverflowException)
+        {
+            lack = failure.Message;
+            return 0;
+        }
     }
 
     public void Free(nint memory)

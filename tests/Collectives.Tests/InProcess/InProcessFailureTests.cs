@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using DistTrain.Kernels;
+using DistTrain.TestKit;
 
 namespace DistTrain.Collectives.Tests;
 
@@ -99,6 +101,39 @@ public sealed class InProcessFailureTests
             Assert.ThrowsAny<CollectiveException>(() => communicator.Allocate(device, 4096));
             Assert.Equal(last.Call, communicator.FlightRecords(communicator.Rank)[^1].Call);
         }, leavesTogether: false);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(2)]
+    public void Memory_that_one_rank_alone_does_not_get_is_an_error_on_every_rank_at_once_and_the_ranks_go_on(int poor)
+    {
+        bool isPoor = true;
+        InProcessGroup group = new(3);
+        long start = Stopwatch.GetTimestamp();
+        RankThreads.Run(3, rank =>
+        {
+            using CpuDevice device = new("cpu", InstructionSet.Vector128, 1);
+            Func<nuint, nint> pages = new InProcessTransport(new InProcessGroup(1), 0, s_options.Timeout).Pages;
+            using HostCommunicator communicator = new(new InProcessTransport(group, rank, s_options.Timeout)
+            {
+                Pages = byteCount => pages(rank == poor && Volatile.Read(ref isPoor) ? nuint.MaxValue / 4 : byteCount),
+            }, s_options);
+
+            CollectiveException failure = Assert.Throws<CollectiveException>(() => communicator.Allocate(device, 10_000));
+
+            Assert.Contains($"10,000 bytes failed on rank {poor}: Insufficient memory", failure.Message, StringComparison.Ordinal);
+            Assert.Equal((CollectiveVerb.Allocate, FlightState.Failed), (communicator.FlightRecords(rank)[^1].Call.Verb, communicator.FlightRecords(rank)[^1].State));
+            Assert.Null(communicator.Failure);
+            communicator.Barrier(device.DefaultStream);
+            Volatile.Write(ref isPoor, false);
+            using RegisteredMemory memory = communicator.Allocate(device, 10_000);
+            Tensor tensor = memory.Tensor(new Shape(2500));
+            Assert.All(tensor.AsSpan<float>().ToArray(), value => Assert.Equal(0f, value));
+            communicator.AllReduce(device.DefaultStream, tensor);
+            tensor.Dispose();
+        }, failure => failure is CollectiveException);
+        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(30), $"it took {Stopwatch.GetElapsedTime(start)}");
     }
 
     private static bool Failed(Action call)
