@@ -206,6 +206,11 @@ static void free_after_failure(rank_context *at) {
     EXPECT(at->comm, dt_free(at->comm, memory[0]), DT_ABORTED);
 }
 
+static void stop_here(int number) {
+    (void)number;
+    raise(SIGSTOP);
+}
+
 /* Every rank killed or stopped at a random moment of a stream of collectives. */
 static void random_death(rank_context *at) {
     const unsigned *seed = at->argument;
@@ -222,6 +227,49 @@ static void random_death(rank_context *at) {
     dt_failure failure = {.struct_bytes = sizeof failure};
     EXPECT(at->comm, dt_failure_info(at->comm, &failure), DT_OK);
     CHECK(failure.rank == victim, "rank %d was blamed for the death of rank %d", failure.rank, victim);
+}
+
+static void in_time(double start, const char *what) {
+    CHECK(seconds_now() - start < 5, "%s took %g s", what, seconds_now() - start);
+}
+
+/* Killed or stopped anywhere: in a split, in dt_alloc, in dt_free, while it destroys; nobody else waits for long. */
+static void death_anywhere(rank_context *at) {
+    const unsigned *seed = at->argument;
+    int32_t victim = (int32_t)(*seed % (unsigned)at->world), *pid = at->shared;
+    bool stops = *seed % 4 == 0;
+    dt_status status = dt_barrier(at->comm);
+    if (at->rank == victim) {
+        *pid = getpid();
+        alarm(0), signal(SIGALRM, SIG_DFL), ualarm(100 + *seed * 7919 % 8000, 0);
+        if (stops) signal(SIGALRM, stop_here);
+    }
+    for (int i = 0; status == DT_OK; i++) {
+        dt_comm *part = NULL;
+        void *memory = NULL;
+        double start = seconds_now();
+        status = dt_comm_split(at->comm, i % 3 == 1 && at->rank % 2, 0, &part);
+        in_time(start, "a split");
+        if (status != DT_OK) status = dt_barrier(at->comm); /* the part may have known it first */
+        if (part) {
+            dt_status inside = dt_alloc(part, 100000, 0, &memory);
+            if (inside == DT_OK) inside = dt_all_reduce(part, memory, memory, 20000, DT_F32, DT_SUM);
+            if (inside == DT_OK && i % 2) inside = dt_free(part, memory);
+            in_time(start, "a part's work");
+            EXPECT(NULL, dt_comm_destroy(part), DT_OK);
+            if (status == DT_OK && inside != DT_OK) status = dt_barrier(at->comm);
+        }
+        if (status == DT_OK) status = dt_alloc(at->comm, 50000, 0, &memory);
+        if (status == DT_OK) status = dt_free(at->comm, memory);
+        in_time(start, "a round");
+    }
+    EXPECT(at->comm, status, DT_PEER_LOST);
+    dt_failure failure = {.struct_bytes = sizeof failure};
+    EXPECT(at->comm, dt_failure_info(at->comm, &failure), DT_OK);
+    char text[1024] = "";
+    dt_last_error(at->comm, text, sizeof text);
+    if (stops && at->rank == (victim + 1) % at->world) kill(*pid, SIGCONT);
+    CHECK(failure.rank == victim, "rank %d was blamed for rank %d: %s", failure.rank, victim, text);
 }
 
 int main(int argc, char **argv) {
@@ -256,6 +304,12 @@ int main(int argc, char **argv) {
             ranks_options options = {.world = 2 + (int32_t)(seed % 3), .argument = &seed};
             options.killed = (int32_t)(seed % (unsigned)options.world) + 1;
             run_ranks(options, random_death);
+        }
+    if (begin_test(argc, argv, "death_anywhere"))
+        for (unsigned seed = 1; seed <= deaths; seed++) {
+            ranks_options options = {.world = 2 + (int32_t)(seed % 3), .argument = &seed};
+            options.killed = (int32_t)(seed % (unsigned)options.world) + 1;
+            run_ranks(options, death_anywhere);
         }
     CHECK(open_files() == files, "%d files were open before, %d are now", files, open_files());
     CHECK(waitpid(-1, NULL, WNOHANG) == -1, "a process is left over");

@@ -199,7 +199,8 @@ static dt_status obtain(shm *self, const dt_call *call, shm_allocation *made, ui
     if (status != DT_OK && self->comm.rank == 0) send_all(self, status, -1, NULL, 0);
     if (status == DT_OK && self->comm.rank != 0 && !self->same_process) status = take(self, made, flags, text, sizeof text);
     if (status == DT_OK && made->mapping) status = own_pages(self, made, text, sizeof text);
-    dt_status agreed = agree(self, call, status, made, text);
+    dt_status agreed = shm_state(self); /* what did not come because the communicator failed is that failure */
+    if (agreed == DT_OK) agreed = agree(self, call, status, made, text);
     if (agreed == DT_OK && self->same_process) agreed = take_shared(self, made);
     if (agreed != DT_OK) shm_unmap(made->mapping);
     return agreed;
