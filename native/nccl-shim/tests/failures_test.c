@@ -272,6 +272,48 @@ static void death_anywhere(rank_context *at) {
     CHECK(failure.rank == victim, "rank %d was blamed for rank %d: %s", failure.rank, victim, text);
 }
 
+/* Killed or stopped while it joins: the others get in and learn of it, or end with their time. */
+static void joins_and_dies(unsigned seed, int32_t rank, int32_t world, const char *address) {
+    char error[1024];
+    dt_comm *comm;
+    int files = open_files(), maps = shared_mappings();
+    dt_options options = world_options(rank, world, address, 1000);
+    if (rank == (int32_t)(seed % (unsigned)world)) {
+        if (seed % 4 == 0) signal(SIGALRM, stop_here);
+        ualarm(50 + seed * 7919 % 3000, 0);
+    } else {
+        alarm(30);
+    }
+    double start = seconds_now();
+    dt_status status = dt_comm_init(&options, &comm, error, sizeof error);
+    in_time(start, "joining");
+    CHECK(status == DT_OK || status == DT_TIMEOUT || status == DT_PEER_LOST, "status %d: %s", status, error);
+    CHECK((status == DT_OK) == (comm != NULL) && (status == DT_OK) == !*error, "status %d: %s", status, error);
+    while (status == DT_OK) status = dt_barrier(comm);
+    in_time(start, "all of it");
+    EXPECT(NULL, dt_comm_destroy(comm), DT_OK);
+    CHECK(open_files() == files && shared_mappings() == maps, "%d files and %d mappings before, %d and %d now", files, maps, open_files(), shared_mappings());
+}
+
+static void death_while_joining(unsigned seed) {
+    char address[64];
+    pid_t pids[4];
+    int32_t world = 2 + (int32_t)(seed % 3), victim = (int32_t)(seed % (unsigned)world);
+    fresh_address(address);
+    fflush(NULL);
+    for (int32_t rank = 0; rank < world; rank++)
+        if ((pids[rank] = fork()) == 0) {
+            joins_and_dies(seed, rank, world, address);
+            exit(0);
+        }
+    for (int32_t turn = 0; turn < world; turn++) { /* the victim last: the others do not need it to go on */
+        int32_t rank = (victim + 1 + turn) % world;
+        int status = 0;
+        if (rank == victim) kill(pids[rank], SIGKILL);
+        CHECK(waitpid(pids[rank], &status, 0) == pids[rank] && (rank == victim || status == 0), "rank %d ended with %#x", rank, status);
+    }
+}
+
 int main(int argc, char **argv) {
     static const int32_t worlds[] = {2, 4};
     int files = open_files();
@@ -305,6 +347,8 @@ int main(int argc, char **argv) {
             options.killed = (int32_t)(seed % (unsigned)options.world) + 1;
             run_ranks(options, random_death);
         }
+    if (begin_test(argc, argv, "death_while_joining"))
+        for (unsigned seed = 1; seed <= deaths / 2; seed++) death_while_joining(seed);
     if (begin_test(argc, argv, "death_anywhere"))
         for (unsigned seed = 1; seed <= deaths; seed++) {
             ranks_options options = {.world = 2 + (int32_t)(seed % 3), .argument = &seed};

@@ -26,9 +26,8 @@ dt_status shm_collective(dt_comm *comm, const dt_call *call) {
     return status;
 }
 
-/* The first barrier. What went wrong there is in the shared memory, if it came so far. */
-static dt_status meet(shm *self, shm *parent, char *text, size_t text_bytes) {
-    dt_status status = self->comm.rank == 0 ? shm_see_in(self, parent) : DT_OK;
+/* A barrier before the communicator is anybody's. What went wrong there is in the shared memory, if it came so far. */
+static dt_status meet(shm *self, char *text, size_t text_bytes, dt_status status) {
     if (status == DT_OK) status = shm_barrier(self);
     if (status != DT_OK)
         snprintf(text, text_bytes, "%s", atomic_load(&self->control->failure.state) == SHM_FAILED ? self->control->failure.text : dt_status_text(status));
@@ -47,7 +46,7 @@ static dt_status start(shm *self, shm *parent, char *text, size_t text_bytes) {
     if (!shm_can_order_from_afar()) atomic_store(&self->control->fenced, 1);
     dt_status status = shm_watch(self, text, text_bytes);
     if (status != DT_OK) return shm_fail(self, status, (shm_culprit){self->comm.rank, DT_REASON_LEFT}, "rank %d (pid %d): %.400s", self->comm.rank, getpid(), text);
-    status = meet(self, parent, text, text_bytes);
+    status = meet(self, text, text_bytes, self->comm.rank == 0 ? shm_see_in(self, parent) : DT_OK);
     if (status != DT_OK) return status;
     self->cores = shm_cores_of_all(self);
     self->oversubscribed = world > self->cores && !(self->control->flags & DT_ALWAYS_SPIN); /* rank 0's: the sizes below must be the same on all */
@@ -56,7 +55,7 @@ static dt_status start(shm *self, shm *parent, char *text, size_t text_bytes) {
     self->mapped_small_bytes = self->oversubscribed ? CROWDED_SMALL_BYTES_MAPPED : SMALL_BYTES_MAPPED;
     if (self->small_bytes > self->segment_bytes) self->small_bytes = self->segment_bytes;
     self->pair_small_bytes = self->oversubscribed ? self->small_bytes : PAIR_SMALL_BYTES;
-    return shm_barrier(self);
+    return meet(self, text, text_bytes, DT_OK);
 }
 
 static void shm_destroy(dt_comm *comm) {
@@ -77,6 +76,7 @@ static void shm_destroy(dt_comm *comm) {
 }
 
 dt_status shm_join(const dt_options *options, int listener, shm *parent, dt_comm **comm, char *text, size_t text_bytes) {
+    *text = 0;
     shm *self = calloc(1, sizeof *self);
     dt_status status = self ? comm_initialise(&self->comm, &shm_transport, options) : DT_OUT_OF_MEMORY;
     if (status != DT_OK) {
@@ -92,6 +92,7 @@ dt_status shm_join(const dt_options *options, int listener, shm *parent, dt_comm
     status = self->links ? shm_connect(options, listener, parent, self, text, text_bytes) : DT_OUT_OF_MEMORY;
     if (status == DT_OK) status = start(self, parent, text, text_bytes);
     if (status != DT_OK) {
+        if (!*text) snprintf(text, text_bytes, "rank %d: %s", options->rank, dt_status_text(status));
         shm_destroy(&self->comm);
         return status;
     }
