@@ -13,6 +13,7 @@ public sealed class GradientTape : IDisposable
     private List<IStateUpdate>? _stateUpdates;
     private Dictionary<(Tensor Value, long Version), Tensor>? _roundedParameters;
     private Progress _progress;
+    private int? _sampleCount;
 
     /// <param name="stream">Where all work of the pass is enqueued.</param>
     /// <param name="mode">Whether functions are recorded and how modules behave.</param>
@@ -48,6 +49,9 @@ public sealed class GradientTape : IDisposable
     /// <summary>What activations that wait for the backward pass are stored in. Functions compute and accumulate in f32.</summary>
     public Precision Precision { get; }
 
+    /// <summary>Samples of the pass: the rows of what was put on the tape first.</summary>
+    internal int SampleCount => _sampleCount ?? 1;
+
     /// <summary>Whether that is less than f32.</summary>
     internal bool StoresRounded => Precision != Precision.Float32;
 
@@ -68,6 +72,7 @@ public sealed class GradientTape : IDisposable
         ArgumentNullException.ThrowIfNull(value);
         if (value.Device != Stream.Device)
             throw new ArgumentException($"the input {value.Shape} lies on {value.Device.Name}, the tape's stream belongs to {Stream.Device.Name}; copy it there first");
+        _sampleCount ??= value.Shape.DimensionCount == 0 ? 1 : value.Shape[0];
         return Add(value.Share(), requiresGradient && IsTraining);
     }
 

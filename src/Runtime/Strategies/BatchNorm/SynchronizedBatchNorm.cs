@@ -17,14 +17,14 @@ internal sealed class SynchronizedBatchNorm : IDisposable
         _modules = communicator.WorldSize == 1 ? [] : Wanted(model, options);
         foreach (BatchNormModule module in _modules) module.Replicas = communicator;
         HashSet<StateTensor> joined = [.. _modules.SelectMany(module => new[] { module.RunningMean, module.RunningVariance })];
-        OwnState = [.. model.StateTensors().Where(state => !joined.Contains(state)).Select(state => state.Value)];
+        OwnState = new OwnState(communicator, [.. model.StateTensors().Where(state => !joined.Contains(state)).Select(state => state.Value)]);
     }
 
     /// <summary>Whether replicas meet in every pass.</summary>
     internal bool IsUsed => _modules.Length > 0;
 
     /// <summary>The model's state that each replica changes by its own samples; all other state is the same on all.</summary>
-    internal Tensor[] OwnState { get; }
+    internal OwnState OwnState { get; }
 
     /// <summary>The batch norms that are to be joined.</summary>
     internal static BatchNormModule[] Wanted(Module model, VariableOptions options) =>

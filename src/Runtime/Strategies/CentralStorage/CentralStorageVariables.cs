@@ -45,11 +45,17 @@ internal sealed class CentralStorageVariables : ReplicaVariables
 
     public override void Begin(bool isLast = true) => _buckets.Begin(isLast);
 
+    public override void End(GradientTape? tape)
+    {
+        base.End(tape);
+        _batchNorm.OwnState.Count(tape);
+    }
+
     public override void Update(ExecutionStream stream, float learningRate)
     {
         IReadOnlyList<Parameter> missing = _buckets.Finish();
         if (!IsReachChecked) CheckReached(stream, missing);
-        foreach (Tensor state in _batchNorm.OwnState) _communicator.AllReduce(stream, state, ReduceOp.Average);
+        _batchNorm.OwnState.Average(stream);
         if (IsFirst && _isApart) MoveGradients(stream);
         if (!TryUnscaleTogether(stream)) return;
         if (IsFirst) Step(stream, learningRate);

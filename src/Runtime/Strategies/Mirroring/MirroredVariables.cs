@@ -33,12 +33,17 @@ internal sealed class MirroredVariables : ReplicaVariables
 
     public override void Begin(bool isLast = true) => _buckets.Begin(isLast);
 
+    public override void End(GradientTape? tape)
+    {
+        base.End(tape);
+        _batchNorm.OwnState.Count(tape);
+    }
+
     public override void Update(ExecutionStream stream, float learningRate)
     {
         IReadOnlyList<Parameter> missing = _buckets.Finish();
         if (!IsReachChecked) CheckReached(stream, missing);
-        // What each replica's own samples made of running statistics: all go on with their mean.
-        foreach (Tensor state in _batchNorm.OwnState) _communicator.AllReduce(stream, state, ReduceOp.Average);
+        _batchNorm.OwnState.Average(stream);
         if (!TryUnscale(stream, Gradients)) return;
         _clipping?.Clip(stream);
         Optimizer.Step(stream, Gradients, learningRate);

@@ -70,6 +70,7 @@ internal sealed class ShardedVariables : ReplicaVariables
     public override void End(GradientTape? tape)
     {
         base.End(tape);
+        _batchNorm.OwnState.Count(tape);
         if (_stage >= 2) _gradients.EndPass();
         _slices.Values.EndPass();
     }
@@ -81,7 +82,7 @@ internal sealed class ShardedVariables : ReplicaVariables
         _slices.Values.EndPass();
         _gradients.EndStep();
         if (!IsReachChecked) CheckReached(stream, missing);
-        foreach (Tensor state in _batchNorm.OwnState) _replica.Communicator.AllReduce(stream, state, ReduceOp.Average);
+        _batchNorm.OwnState.Average(stream);
         if (!TryUnscaleSlices(stream)) return;
         _clipping?.Clip();
         Optimizer.Step(stream, _sliceGradients, learningRate);

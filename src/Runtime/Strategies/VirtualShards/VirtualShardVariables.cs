@@ -20,6 +20,8 @@ internal sealed class VirtualShardVariables : ReplicaVariables
     private readonly Dictionary<Parameter, int> _items = [];
     private readonly bool[] _isAdded, _isReached;
     private readonly Tensor[] _state, _stateBefore, _stateSums;
+    private readonly Tensor[][] _passStates;
+    private readonly long[] _passSamples;
     private readonly bool _checksReplicas;
     private int _pass;
 
@@ -42,6 +44,8 @@ internal sealed class VirtualShardVariables : ReplicaVariables
         _stateBefore = [.. _state.Select(tensor => Tensor.Allocate(_stream, tensor.Shape))];
         _stateSums = [.. _state.Select(tensor => Tensor.Allocate(_stream, tensor.Shape))];
         _stateTree = new FixedTreeSum(_stream, PassesPerStep, _stateSums);
+        _passStates = [.. Enumerable.Range(0, PassesPerStep).Select(_ => _state.Select(tensor => Tensor.Allocate(_stream, tensor.Shape)).ToArray())];
+        _passSamples = new long[PassesPerStep];
         Gradients.GradientReady += (parameter, gradient) =>
         {
             _isReached[_items[parameter]] = true;
@@ -69,10 +73,11 @@ internal sealed class VirtualShardVariables : ReplicaVariables
     public override void End(GradientTape? tape)
     {
         tape?.ApplyStateUpdates();
-        // Every pass changed the same state as it was before the step: the mean of what they made of it is the step's.
+        // Every pass changes the same state as it was before the step.
+        _passSamples[_pass] = tape?.SampleCount ?? 0;
         for (int i = 0; i < _state.Length; i++)
         {
-            _stateTree.Add(_stream, i, _pass, _state[i]);
+            _state[i].CopyTo(_stream, _passStates[_pass][i]);
             _stateBefore[i].CopyTo(_stream, _state[i]);
         }
         foreach (Parameter parameter in Gradients.Parameters)
@@ -90,11 +95,7 @@ internal sealed class VirtualShardVariables : ReplicaVariables
         _pass = 0;
         _buckets.Finish();
         if (!IsReachChecked) CheckReached(stream, [.. Gradients.Parameters.Where(parameter => !_isReached[_items[parameter]])]);
-        for (int i = 0; i < _state.Length; i++)
-        {
-            _communicator.AllReduce(stream, _stateSums[i]);
-            Elementwise.Scale(stream, _state[i], _stateSums[i], 1f / Shard.VirtualCount);
-        }
+        if (_state.Length > 0) AverageState(stream);
         if (!TryUnscale(stream, _sums)) return;
         _clipping?.Clip(stream);
         Optimizer.Step(stream, _sums, learningRate);
@@ -111,7 +112,7 @@ internal sealed class VirtualShardVariables : ReplicaVariables
         _clipping?.Dispose();
         _gradientTree.Dispose();
         _stateTree.Dispose();
-        foreach (Tensor tensor in _stateBefore.Concat(_stateSums)) tensor.Dispose();
+        foreach (Tensor tensor in _stateBefore.Concat(_stateSums).Concat(_passStates.SelectMany(state => state))) tensor.Dispose();
         Optimizer.Dispose();
     }
 
@@ -120,6 +121,22 @@ internal sealed class VirtualShardVariables : ReplicaVariables
         if (!BitOperations.IsPow2(virtualShardCount) || !BitOperations.IsPow2(replica.Count) || replica.Count > virtualShardCount)
             throw new ArgumentException($"{virtualShardCount} virtual shards on {replica.Count} replicas: both must be powers of two, and there must be no more replicas than shards");
         return new BatchShard(replica.Index, replica.Count, virtualShardCount);
+    }
+
+    // The mean of what passes made of the state, by their samples, is the step's.
+    private void AverageState(ExecutionStream stream)
+    {
+        using Tensor factors = SampleWeights.Factors(stream, _communicator, _passSamples);
+        for (int pass = 0; pass < PassesPerStep; pass++)
+        {
+            SampleWeights.Apply(stream, factors, pass, _passStates[pass]);
+            for (int i = 0; i < _state.Length; i++) _stateTree.Add(stream, i, pass, _passStates[pass][i]);
+        }
+        for (int i = 0; i < _state.Length; i++)
+        {
+            _communicator.AllReduce(stream, _stateSums[i]);
+            Elementwise.Scale(stream, _state[i], _stateSums[i], 1f / Shard.VirtualCount);
+        }
     }
 
     private Tensor Sum(Parameter parameter) => _sums.TryTarget(_stream, parameter, out Tensor sum, out _) ? sum : throw new InvalidOperationException($"no sum for '{parameter.Name}'");
