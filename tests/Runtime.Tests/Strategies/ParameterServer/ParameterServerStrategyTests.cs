@@ -47,7 +47,8 @@ public sealed class ParameterServerStrategyTests
         if (gradientsPerUpdate == 1) Assert.Equal((120, 0), (statistics.Version, statistics.DroppedCount));
         Assert.InRange(statistics.LargestStaleness, 0, gradientsPerUpdate > 1 ? 0 : stalenessBound ?? 1000);
         Assert.InRange(trainer.Evaluate(s_test).Accuracy, 0.99, 1);
-        Assert.Equal(recorder.Steps.Order(), recorder.Steps);
+        // A step whose gradients were dropped is given out again, behind later ones.
+        if (gradientsPerUpdate == 1) Assert.Equal(recorder.Steps.Order(), recorder.Steps);
         // Whoever is ready takes a step: on a busy machine others may take an epoch's all.
         Assert.Equal(recorder.Epochs.Distinct().Order(), recorder.Epochs);
         Assert.All(recorder.Epochs, epoch => Assert.InRange(epoch, 0, 3));
