@@ -58,7 +58,7 @@ internal static class CommandLineHost
                 Console.Error.WriteLine($"disttrain: {failure.Message}");
                 return ExitCode.Retryable;
             default:
-                Console.Error.WriteLine($"disttrain: {failure.Message}");
+                Console.Error.WriteLine($"disttrain: {FailureText.Of(failure)}");
                 if (Environment.GetEnvironmentVariable("DISTTRAIN_TRACE") == "1") Console.Error.WriteLine(failure);
                 return ExitCode.Failure;
         }
@@ -74,7 +74,7 @@ internal static class CommandLineHost
         foreach (string word in parsed.UnmatchedTokens)
             Console.Error.WriteLine($"disttrain: unknown {(word.StartsWith('-') ? "option" : "command or argument")} '{word}'.{NearestName.Hint(word, known)}");
         if (parsed.UnmatchedTokens.Count == 0)
-            foreach (ParseError error in parsed.Errors) Console.Error.WriteLine($"disttrain: {error.Message}");
+            foreach (ParseError error in parsed.Errors) Console.Error.WriteLine($"disttrain: {FailureText.Of(error)}");
         string path = command is RootCommand ? "disttrain" : $"disttrain {command.Name}";
         if (command.Name == "launch") Console.Error.WriteLine("The program to launch goes behind --, as in: disttrain launch --nproc-per-node 2 -- program arguments");
         Console.Error.WriteLine($"See: {path} --help");

@@ -31,6 +31,21 @@ public sealed class UsageTests
     [InlineData("--check-replicas compares replicas that are equal after every step, which those of --strategy parameter-server are not", "train", "--strategy", "parameter-server", "--check-replicas")]
     [InlineData("cpu:0/2 is Cpu, ilgpu-cpu is Emulator; replicas would wait for the slowest", "train", "--device", "cpu:0/2,ilgpu-cpu")]
     [InlineData("--batch-size 1 is smaller than the 2 replicas of --strategy mirrored", "train", "--data", "digits", "--device", "cpu:0/2,cpu:1/2", "--batch-size", "1")]
+    [InlineData("--epochs many: expected a whole number", "train", "--epochs", "many")]
+    [InlineData("--seed -1: expected a whole number from 0", "train", "--seed", "-1")]
+    [InlineData("--lr fast: expected a number", "train", "--lr", "fast")]
+    [InlineData("--momentum 1: expected a number from 0, below 1", "train", "--momentum", "1")]
+    [InlineData("--weight-decay -1: expected 0 or a positive number", "train", "--weight-decay", "-1")]
+    [InlineData("--warmup-steps -1: expected 0 or more", "train", "--warmup-steps", "-1")]
+    [InlineData("--init /nowhere/a.safetensors: no such file", "train", "--init", "/nowhere/a.safetensors")]
+    [InlineData("--checkpoint '/etc/passwd': expected a folder", "train", "--checkpoint", "/etc/passwd")]
+    [InlineData("--output '/etc/passwd': expected a folder", "train", "--data", "digits", "--output", "/etc/passwd")]
+    [InlineData("--trace t.txt: expected a name that ends in .json or .json.gz", "train", "--trace", "t.txt")]
+    [InlineData("model 'resnet21' on 1x8x8 images: a ResNet for small images has 6n + 2 layers (8, 14, 20, 32, 44, 56, 110, ...), found 21\n", "train", "--data", "digits", "--model", "resnet21")]
+    [InlineData("--virtual-shards 1 on 2 replicas: expected a power of two of replicas, and at least as many shards", "train", "--data", "digits", "--device", "cpu:0/2,cpu:1/2", "--virtual-shards", "1")]
+    [InlineData("--sync-batch-norm normalises by the batch of all devices", "train", "--strategy", "parameter-server", "--sync-batch-norm")]
+    [InlineData("--strategy parameter-server sends gradients as they are", "train", "--strategy", "parameter-server", "--gradient-compression", "bf16")]
+    [InlineData("--algorithm ring sums gradients among devices", "train", "--strategy", "parameter-server", "--algorithm", "ring")]
     [InlineData("data fetch mnist: expected fashion-mnist. Did you mean 'fashion-mnist'?", "data", "fetch", "mnist")]
     public void A_word_that_is_not_understood_ends_with_exit_code_2_and_the_nearest_that_is(string message, params string[] arguments)
     {
@@ -39,6 +54,35 @@ public sealed class UsageTests
         Assert.Contains(message, result.Errors, StringComparison.Ordinal);
         Assert.Equal(2, result.ExitCode);
         Assert.Empty(result.Output);
+    }
+
+    [Theory]
+    [InlineData(2, "--model", "resnet21")]
+    [InlineData(1, "--init", "README.md")]
+    [InlineData(2, "--checkpoint", "README.md")]
+    public void A_run_that_can_not_begin_leaves_no_folder(int exitCode, string option, string value)
+    {
+        using TemporaryFolder folder = new();
+        if (value == "README.md") File.WriteAllText(value = folder[value], "nothing that anybody could begin with");
+
+        ToolResult result = Tool.Run("train", "--data", "digits", "--steps", "1", option, value, "--output", folder["run"]);
+
+        Assert.Equal(exitCode, result.ExitCode);
+        Assert.DoesNotContain("(Parameter", result.Errors, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(folder["run"]));
+    }
+
+    [Fact]
+    public void A_folder_of_checkpoints_that_can_not_be_made_is_found_before_training()
+    {
+        using TemporaryFolder folder = new();
+        File.WriteAllText(folder["file"], "");
+
+        ToolResult result = Tool.Run("train", "--data", "digits", "--steps", "1", "--output", folder["run"], "--checkpoint", folder["file/checkpoints"]);
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains($"--checkpoint {folder["file/checkpoints"]}: the folder can't be made", result.Errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("epoch 1", result.Errors, StringComparison.Ordinal);
     }
 
     [Fact]

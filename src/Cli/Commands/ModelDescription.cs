@@ -15,7 +15,7 @@ namespace DistTrain.Cli;
 /// <param name="InputScale">What pixels are divided by.</param>
 internal sealed record ModelDescription(string Model, int Channels, int Height, int Width, IReadOnlyList<string> ClassNames, float InputScale)
 {
-    /// <exception cref="UsageException">The catalog does not know the model.</exception>
+    /// <exception cref="UsageException">The catalog does not know the model, or it can't have this depth or these images.</exception>
     public Module CreateModel()
     {
         try
@@ -25,6 +25,10 @@ internal sealed record ModelDescription(string Model, int Channels, int Height, 
         catch (ArgumentException failure) when (failure.ParamName == "name")
         {
             throw new UsageException($"unknown model '{Model}'; models are {string.Join(", ", ModelCatalog.Names)}.{NearestName.Hint(Model, ModelCatalog.Names)}");
+        }
+        catch (ArgumentException failure)
+        {
+            throw new UsageException($"model '{Model}' on {Channels}x{Height}x{Width} images: {FailureText.Of(failure)}");
         }
     }
 

@@ -46,6 +46,9 @@ internal static class StrategyChoice
             throw new UsageException($"--servers {options.Servers} with --staleness-bound or --gradients-per-update: each server counts by itself, so these need one server");
         if (options.StalenessBound is not null && options.GradientsPerUpdate > 1) throw new UsageException("--staleness-bound with --gradients-per-update above 1: gradients of one update are never stale; leave the bound out");
         if (options.VirtualShards > 0) throw new UsageException("--strategy parameter-server has no virtual shards");
+        if (options.SyncBatchNorm) throw new UsageException("--sync-batch-norm normalises by the batch of all devices, but under --strategy parameter-server each works on batches of its own: use --strategy mirrored or multi-worker");
+        if (options.GradientCompression != "none") throw new UsageException($"--strategy parameter-server sends gradients as they are, not by --gradient-compression {options.GradientCompression}");
+        if (options.Algorithm != "own") throw new UsageException($"--algorithm {options.Algorithm} sums gradients among devices, which under --strategy parameter-server go to servers one by one");
         if (options.CheckReplicas) throw new UsageException("--check-replicas compares replicas that are equal after every step, which those of --strategy parameter-server are not");
         if (options.Precision == "f16") throw new UsageException("--strategy parameter-server has no loss scale that all workers share: use --precision bf16, which needs none");
     }
@@ -78,7 +81,7 @@ internal static class StrategyChoice
         catch (Exception failure)
         {
             foreach (ComputeDevice device in devices) device.Dispose();
-            if (failure is ArgumentException) throw new UsageException($"--device {options.Device}: {failure.Message}");
+            if (failure is ArgumentException) throw new UsageException($"--device {options.Device}: {FailureText.Of(failure)}");
             throw;
         }
     }

@@ -73,7 +73,7 @@ internal sealed class TrainSymbols
     private readonly Option<int> _gradientsPerUpdate = Number("--gradients-per-update", "parameter-server: gradients whose mean makes an update; workers beyond are backups", s_defaults.GradientsPerUpdate);
     private readonly Option<string> _compression = Text("--gradient-compression", "how gradients travel: none (as they are), bf16 (half the bytes), topk:RATIO (the largest part of them, the rest later)", s_defaults.GradientCompression);
     private readonly Option<int> _epochs = Number("--epochs", "passes over the training set", s_defaults.Epochs);
-    private readonly Option<long?> _steps = new("--steps") { Description = "stop after this many steps" };
+    private readonly Option<long?> _steps = new("--steps") { Description = "steps in all, whatever --epochs says" };
     private readonly Option<int> _batchSize = Number("--batch-size", "samples a step, of all devices together", s_defaults.BatchSize);
     private readonly Option<int> _accumulation = Number("--accumulation-steps", "parts that a device's share of a batch is worked off in", s_defaults.AccumulationSteps);
     private readonly Option<string> _precision = Text("--precision", "f32, bf16 (half the memory for activations) or f16 (the same, with dynamic loss scaling); parameters stay f32", s_defaults.Precision);
@@ -174,15 +174,21 @@ internal sealed class TrainSymbols
         if (options.VirtualShards > 0 && options.SyncBatchNorm) throw new UsageException("--sync-batch-norm and --virtual-shards exclude each other: with shards, batch norm normalises by a shard");
         CheckCompression(options);
         if (options.Trace is { } trace && (trace.Length == 0 || Directory.Exists(trace))) throw new UsageException($"--trace '{trace}': expected the name of a file");
+        if (options.Trace is { } name && !name.EndsWith(".json", StringComparison.OrdinalIgnoreCase) && !name.EndsWith(".json.gz", StringComparison.OrdinalIgnoreCase)) throw new UsageException($"--trace {name}: expected a name that ends in .json or .json.gz");
         Positive("--accumulation-steps", options.AccumulationSteps);
         if (options.CheckpointEvery < 0) throw new UsageException($"--checkpoint-every {options.CheckpointEvery}: expected 0 or more");
         if (options.CheckpointEvery > 0 && options.Checkpoint is null) throw new UsageException("--checkpoint-every needs --checkpoint FOLDER");
+        if (options.Checkpoint is { } folder && (folder.Length == 0 || File.Exists(folder))) throw new UsageException($"--checkpoint '{folder}': expected a folder");
         Positive("--epochs", options.Epochs);
         Positive("--batch-size", options.BatchSize);
         Positive("--log-every", options.LogEvery);
         if (options.Steps is { } steps) Positive("--steps", steps);
         if (options.LearningRate is { } rate && !(rate > 0 && float.IsFinite(rate))) throw new UsageException($"--lr {rate}: expected a positive number");
         if (options.ClipNorm is { } clip && !(clip > 0 && float.IsFinite(clip))) throw new UsageException($"--clip {clip}: expected a positive number");
+        if (!(options.Momentum is >= 0 and < 1)) throw new UsageException($"--momentum {options.Momentum}: expected a number from 0, below 1");
+        if (!(options.WeightDecay >= 0 && float.IsFinite(options.WeightDecay))) throw new UsageException($"--weight-decay {options.WeightDecay}: expected 0 or a positive number");
+        if (options.WarmupSteps < 0) throw new UsageException($"--warmup-steps {options.WarmupSteps}: expected 0 or more");
+        if (options.Init is { } init && !File.Exists(init)) throw new UsageException($"--init {init}: no such file");
         if (options.InputScale is { } scale && !(scale > 0 && float.IsFinite(scale))) throw new UsageException($"--input-scale {scale}: expected a positive number");
     }
 

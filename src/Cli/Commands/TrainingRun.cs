@@ -29,6 +29,9 @@ internal sealed class TrainingRun : IDisposable
         // Each process has a file of its own.
         if (options.SampleLog is { } file) _batches = _sampleLog = new SampleLog(_batches, strategy.Replicas[0].IsFirst ? file : $"{file}.{strategy.Replicas[0].Index}");
         _testBatches = new ImageBatchSource(_test, new ImageBatchOptions(EvaluateCommand.BatchSize, Shuffle: false, Scale: new InputScale(_description.InputScale)));
+        _description.CreateModel().Dispose();
+        if (options.VirtualShards > 0 && (options.VirtualShards < strategy.ReplicaCount || !System.Numerics.BitOperations.IsPow2(strategy.ReplicaCount)))
+            throw new UsageException($"--virtual-shards {options.VirtualShards} on {strategy.ReplicaCount} replicas: expected a power of two of replicas, and at least as many shards");
         if (options.BatchSize < strategy.ReplicaCount) throw new UsageException($"--batch-size {options.BatchSize} is smaller than the {strategy.ReplicaCount} replicas of --strategy {strategy.Name}");
     }
 
@@ -45,9 +48,10 @@ internal sealed class TrainingRun : IDisposable
             _trainer.Gather().Dispose();
             return null;
         }
-        RunFolder folder = RunFolder.Create(_options);
-        folder.SaveConfiguration(_options with { LearningRate = _options.ResolvedLearningRate, InputScale = _description.InputScale });
+        // A run that can't be made leaves no folder.
+        RunFolder folder = RunFolder.Choose(_options);
         _trainer = new StrategyTrainer(_strategy, CreateModel, CreateOptimizer, Options(preemption), Variables());
+        folder.Create(_options with { LearningRate = _options.ResolvedLearningRate, InputScale = _description.InputScale });
         Announce(folder);
         using MetricsFiles metrics = new(folder);
         TrainingResult result = ProgressDisplay.Run(display => _trainer.Train(_batches, [display, metrics], cancellation));

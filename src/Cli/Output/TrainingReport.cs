@@ -23,8 +23,9 @@ internal sealed record TrainingReport(
         AccuracyTable.Write(output, Test.Confusion, ClassNames);
         output.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"test accuracy {Test.Accuracy:P2}, test loss {Test.Loss:F4}; trained {Result.SampleCount:N0} samples in {Seconds:F1} s ({SamplesPerSecond:N0} samples/s, data wait {DataWait:P2}) on {Devices}"));
-        foreach (ParameterServerStatistics server in Servers)
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"parameter server: {server.Version:N0} updates of {server.StepsDone:N0} steps, staleness {server.MeanStaleness:F2} on average, at most {server.LargestStaleness}; {server.DroppedCount:N0} gradients dropped"));
+        // The first server gives out the steps for all.
+        foreach ((int index, ParameterServerStatistics server) in Servers.Index())
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"parameter server{(Servers.Count > 1 ? $" {index}" : "")}: {server.Version:N0} updates of {Servers[0].StepsDone:N0} steps, staleness {server.MeanStaleness:F2} on average, at most {server.LargestStaleness}; {server.DroppedCount:N0} gradients dropped"));
         output.WriteLine($"weights, metrics and configuration: {Folder.Path}");
     }
 
