@@ -10,4 +10,21 @@ namespace DistTrain.Collectives;
 /// <param name="Receive">Where the result goes; null where there is none (barrier; reduce on other ranks than the root). The same as <paramref name="Send"/>: in place.</param>
 /// <param name="Op">How elements are reduced.</param>
 /// <param name="Root">The root of broadcast and reduce.</param>
-public readonly record struct Collective(CollectiveVerb Verb, Tensor? Send, Tensor? Receive, ReduceOp Op = ReduceOp.Sum, int Root = 0);
+public readonly record struct Collective(CollectiveVerb Verb, Tensor? Send, Tensor? Receive, ReduceOp Op = ReduceOp.Sum, int Root = 0)
+{
+    /// <summary>The same with references of its own to the tensors' memory, which the caller may let go of then.</summary>
+    internal Collective Share()
+    {
+        Tensor? send = Send?.Share();
+        try
+        {
+            return this with { Send = send, Receive = Receive?.Share() };
+        }
+        catch
+        {
+            // A tensor that its role does not need was not looked at: it may be disposed.
+            send?.Dispose();
+            throw;
+        }
+    }
+}

@@ -112,11 +112,13 @@ public sealed partial class ResumeTests
         }
     }
 
-    [Fact]
-    public void Launch_brings_a_group_back_whose_rank_was_killed_and_it_ends_with_the_bits_of_the_unbroken_run()
+    [Theory]
+    [InlineData("none")]
+    [InlineData("topk:0.05")]
+    public void Launch_brings_a_group_back_whose_rank_was_killed_and_it_ends_with_the_bits_of_the_unbroken_run(string compression)
     {
         using TemporaryFolder folder = new();
-        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu:0/2,cpu:1/2"), "--sample-log", folder["unbroken samples"], "--output", folder["unbroken"]]), folder["unbroken"]);
+        byte[] unbroken = Weights(Tool.Run([.. Arguments("cpu:0/2,cpu:1/2"), "--gradient-compression", compression, "--sample-log", folder["unbroken samples"], "--output", folder["unbroken"]]), folder["unbroken"]);
         // The first time, rank 1 is killed as soon as there is a checkpoint.
         const string Script = """
             if [ "$RANK" = 1 ] && [ "$TORCHELASTIC_RESTART_COUNT" = 0 ]; then
@@ -127,7 +129,7 @@ public sealed partial class ResumeTests
             """;
 
         ToolResult launched = Tool.Run(["launch", "--nproc-per-node", "2", "--max-restarts", "2", "--", "bash", "-c", Script, "rank", folder["checkpoints"],
-            "dotnet", Tool.Program, .. Arguments("cpu"), "--checkpoint-every", "2", "--sample-log", folder["samples"], "--output", folder["run"]]);
+            "dotnet", Tool.Program, .. Arguments("cpu"), "--gradient-compression", compression, "--checkpoint-every", "2", "--sample-log", folder["samples"], "--output", folder["run"]]);
 
         Assert.Equal(unbroken, Weights(launched, folder["run"]));
         Assert.Equal(SampleHistory.Of(folder["unbroken samples"]), SampleHistory.Of(folder["samples"], folder["samples.1"]));

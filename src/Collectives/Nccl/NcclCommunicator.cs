@@ -66,7 +66,7 @@ internal sealed class NcclCommunicator : ICommunicator
         ExecutionStream own = _own ??= _device.CreateStream();
         own.Wait(stream.Record());
         // The caller may let go of its tensors at once; the memory waits for the communicator's stream.
-        Collective held = collective with { Send = collective.Send?.Share(), Receive = collective.Receive?.Share() };
+        Collective held = collective.Share();
         CollectiveHandle handle = new(collective.Verb);
         try
         {

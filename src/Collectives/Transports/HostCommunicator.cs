@@ -52,8 +52,8 @@ internal sealed class HostCommunicator : ICommunicator
         (long elementCount, DType dtype) = Check(stream, collective);
         if (Failure is { } failure) throw failure;
         _queue ??= new CollectiveQueue($"collectives of rank {Rank}");
-        Collective held = collective with { Send = collective.Send?.Share(), Receive = collective.Receive?.Share() };
         StreamEvent? ready = stream.Device.Kind == DeviceKind.Cpu ? null : stream.Record();
+        Collective held = collective.Share();
         return _queue.Add(collective.Verb, () =>
         {
             using Tensor? send = held.Send;

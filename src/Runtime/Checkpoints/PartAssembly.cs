@@ -32,7 +32,8 @@ internal sealed class PartAssembly(ExecutionStream host)
     {
         if (expected.Part is not { } part)
         {
-            if (!Tensors.TryAdd(expected.Name, tensor.Share())) throw new CheckpointException($"{place}: '{expected.Name}' is there twice");
+            if (Tensors.ContainsKey(expected.Name)) throw new CheckpointException($"{place}: '{expected.Name}' is there twice");
+            Tensors.Add(expected.Name, tensor.Share());
             return;
         }
         if (tensor.Shape.DimensionCount != 1 || tensor.ElementCount != part.ElementCount) throw new CheckpointException($"{place}: the part of '{expected.Name}' is {tensor.Shape}, expected [{part.ElementCount}]");

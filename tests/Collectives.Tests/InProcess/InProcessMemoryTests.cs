@@ -33,6 +33,23 @@ public sealed class InProcessMemoryTests
     }
 
     [Fact]
+    public void A_start_with_a_tensor_that_is_gone_holds_no_memory() => World.Run(WorldKind.InProcess, 2, new CommunicatorOptions { Timeout = TimeSpan.FromSeconds(60) }, (communicator, device) =>
+    {
+        ExecutionStream stream = device.DefaultStream;
+        int before = device.Pool.RentedCount;
+        using (Tensor send = Tensor.Zeros(stream, new Shape(100)))
+        {
+            Tensor gone = Tensor.Zeros(stream, new Shape(100));
+            gone.Dispose();
+            // Only the root's is looked at.
+            if (communicator.Rank == 0) Assert.Throws<ObjectDisposedException>(() => { communicator.ReduceAsync(stream, send, gone, root: 1); });
+            if (communicator.Rank == 1) Assert.Throws<ObjectDisposedException>(() => { communicator.AllGatherAsync(stream, gone, gone); });
+        }
+        Assert.Equal(before, device.Pool.RentedCount);
+        communicator.Barrier(stream);
+    });
+
+    [Fact]
     public void Memory_that_tensors_on_several_threads_held_goes_with_the_communicator()
     {
         InProcessTransport transport = new(new InProcessGroup(1), 0, TimeSpan.FromSeconds(20));

@@ -116,6 +116,20 @@ public sealed class NcclCommunicatorTests
     });
 
     [Fact]
+    public void A_start_with_a_tensor_that_is_gone_holds_no_memory() => Run(2, new CommunicatorOptions(), (communicator, device) =>
+    {
+        ExecutionStream stream = device.DefaultStream;
+        int before = device.Pool.RentedCount;
+        using (Tensor send = TestValues.Make(stream, DType.F32, [1]))
+        {
+            Tensor gone = TestValues.Make(stream, DType.F32, [1]);
+            gone.Dispose();
+            if (communicator.Rank == 0) Assert.Throws<ObjectDisposedException>(() => { communicator.ReduceAsync(stream, send, gone, root: 1); });
+        }
+        Assert.Equal(before, device.Pool.RentedCount);
+    });
+
+    [Fact]
     public void A_rank_that_does_not_come_is_a_timeout_and_the_communicator_is_dead() => Run(3, new CommunicatorOptions { Timeout = TimeSpan.FromMilliseconds(500) }, (communicator, device) =>
     {
         if (communicator.Rank == 1) return;

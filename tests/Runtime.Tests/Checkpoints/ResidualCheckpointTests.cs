@@ -219,6 +219,57 @@ public sealed class ResidualCheckpointTests : IDisposable
         Assert.Contains("fc1.weight is F32 [128], expected F32 [144]", failure.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void What_a_compression_of_ones_own_keeps_back_is_saved_and_loaded_too()
+    {
+        Run run = new() { Replicas = 3, Compression = new Halves(isSaved: true) };
+        float[] unbroken = run.Train();
+        Assert.Throws<PreemptedException>(() => { (run with { Checkpoints = Options(), StopAfter = 5 }).Train(); });
+        Assert.Equal(unbroken, (run with { Checkpoints = Options() }).Train());
+        Assert.Equal([$"going on from the checkpoint of step 5 in {_folder}"], _said);
+    }
+
+    [Fact]
+    public void What_a_compression_of_ones_own_does_not_show_is_told_of()
+    {
+        Run run = new() { Replicas = 2, Compression = new Halves(isSaved: false) };
+        Assert.Throws<PreemptedException>(() => { (run with { Checkpoints = Options(), StopAfter = 5 }).Train(); });
+        Assert.Equal(["model.safetensors", "optimizer.safetensors"], new CheckpointFolder(_folder).FindNewest()!.Files.Select(file => file.Name));
+        run.Train();
+        (run with { Checkpoints = Options() }).Train();
+        Assert.Equal("the checkpoint has no gradients that compression halves had kept back: the run goes on with none, not bit for bit as an unbroken one would", _said[^1]);
+    }
+
+    // Sends half of what there is.
+    private sealed class Halves(bool isSaved) : GradientCompression
+    {
+        public override string Name => "halves";
+
+        public override bool KeepsState => true;
+
+        public override IBucketCompressor Create(ExecutionStream stream, ICommunicator communicator, int elementCount, int? root) => new Compressor(isSaved, communicator, Tensor.Zeros(stream, new Shape(elementCount)));
+
+        private sealed class Compressor(bool isSaved, ICommunicator communicator, Tensor kept) : IBucketCompressor
+        {
+            public long SentByteCount => kept.ByteCount;
+
+            public Tensor? Residual => isSaved ? kept : null;
+
+            public CollectiveHandle Start(ExecutionStream stream, Tensor gradients)
+            {
+                Span<float> own = gradients.AsSpan<float>(), rest = kept.AsSpan<float>();
+                for (int i = 0; i < own.Length; i++) own[i] = rest[i] = (own[i] + rest[i]) / 2;
+                return communicator.AllReduceAsync(stream, gradients);
+            }
+
+            public void Finish(ExecutionStream stream, Tensor gradients)
+            {
+            }
+
+            public void Dispose() => kept.Dispose();
+        }
+    }
+
     private float[][][] Restored(int replicas)
     {
         Run run = new() { Replicas = replicas };

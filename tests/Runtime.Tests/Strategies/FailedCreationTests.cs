@@ -8,7 +8,7 @@ public sealed class FailedCreationTests
 {
     public static TheoryData<string, string> Failures { get; } = new(
         ("mirrored", "another model"), ("mirrored", "model that throws"), ("mirrored", "foreign optimizer"), ("mirrored", "scaled top-k"), ("mirrored", "compressed shards"), ("mirrored", "joined shards"),
-        ("mirrored", "odd shards"), ("central-storage", "another model"), ("central-storage", "foreign optimizer"), ("central-storage", "scaled top-k"), ("sharded", "another model"),
+        ("mirrored", "odd shards"), ("mirrored", "compression that throws"), ("mirrored", "compression that keeps too little"), ("central-storage", "compression that throws"), ("central-storage", "another model"), ("central-storage", "foreign optimizer"), ("central-storage", "scaled top-k"), ("sharded", "another model"),
         ("sharded", "foreign optimizer"), ("sharded", "model that throws"), ("one-device", "foreign optimizer"), ("one-device", "odd shards"), ("parameter-server", "foreign optimizer"),
         ("parameter-server", "model that throws"));
 
@@ -57,8 +57,32 @@ public sealed class FailedCreationTests
     {
         "scaled top-k" => new VariableOptions { LossScaling = new LossScaling(), Compression = new TopKCompression(0.1) },
         "compressed shards" => new VariableOptions { VirtualShardCount = 4, Compression = new BFloat16Compression() },
+        "compression that throws" => new VariableOptions { Compression = new Unfit(keepsTooLittle: false), BucketByteCount = 256, FirstBucketByteCount = 64 },
+        "compression that keeps too little" => new VariableOptions { Compression = new Unfit(keepsTooLittle: true), BucketByteCount = 256, FirstBucketByteCount = 64 },
         "joined shards" => new VariableOptions { VirtualShardCount = 4, SynchronizesBatchNorm = true },
         "odd shards" => new VariableOptions { VirtualShardCount = 3 },
         _ => new VariableOptions(),
     };
+
+    // The first bucket's compressor is good.
+    private sealed class Unfit(bool keepsTooLittle) : GradientCompression
+    {
+        public override string Name => "unfit";
+
+        public override IBucketCompressor Create(ExecutionStream stream, ICommunicator communicator, int elementCount, int? root) =>
+            elementCount <= 16 ? TopK(0.5).Create(stream, communicator, elementCount, root) : keepsTooLittle ? new KeepsTooLittle(stream) : throw new InvalidOperationException("no table for so many elements");
+
+        private sealed class KeepsTooLittle(ExecutionStream stream) : IBucketCompressor
+        {
+            public long SentByteCount => 0;
+
+            public Tensor Residual { get; } = Tensor.Zeros(stream, new Shape(3));
+
+            public CollectiveHandle Start(ExecutionStream own, Tensor gradients) => throw new NotSupportedException();
+
+            public void Finish(ExecutionStream own, Tensor gradients) => throw new NotSupportedException();
+
+            public void Dispose() => Residual.Dispose();
+        }
+    }
 }

@@ -10,7 +10,7 @@ public sealed class FailedStepTests
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(30);
 
     public static TheoryData<string, int, bool> Cases { get; } = new(
-        ("mirrored", 1, false), ("mirrored", 3, false), ("mirrored", 1, true), ("bf16", 1, false), ("bf16", 1, true), ("joined", 1, false), ("joined", 1, true), ("shards", 1, false), ("shards", 1, true),
+        ("mirrored", 1, false), ("mirrored", 3, false), ("mirrored", 1, true), ("bf16", 1, false), ("bf16", 1, true), ("top-k", 1, false), ("top-k", 1, true), ("top-k", 3, true), ("central-storage top-k", 1, false), ("central-storage top-k", 1, true), ("joined", 1, false), ("joined", 1, true), ("shards", 1, false), ("shards", 1, true),
         ("central-storage", 1, false), ("central-storage", 1, true), ("central-storage apart", 1, true), ("sharded 1", 1, false), ("sharded 2", 1, true), ("sharded 2", 3, false), ("sharded 3", 1, false),
         ("sharded 3", 1, true), ("sharded 3", 3, true), ("parameter-server", 1, false), ("parameter-server", 1, true));
 
@@ -38,7 +38,7 @@ public sealed class FailedStepTests
     {
         using Strategy strategy = name switch
         {
-            "central-storage" => new CentralStorageStrategy(devices[..3], null, s_communication),
+            "central-storage" or "central-storage top-k" => new CentralStorageStrategy(devices[..3], null, s_communication),
             "central-storage apart" => new CentralStorageStrategy(devices[..3], devices[3], s_communication),
             "sharded 1" or "sharded 2" or "sharded 3" => new ShardedStrategy(devices[..3], stage: name[^1] - '0', options: s_communication),
             "parameter-server" => new ParameterServerStrategy(devices[..3]),
@@ -59,6 +59,7 @@ public sealed class FailedStepTests
     {
         // Buckets so small that several are on their way when it happens.
         "bf16" => new VariableOptions { Compression = new BFloat16Compression(), BucketByteCount = 8 << 10, FirstBucketByteCount = 1 << 10 },
+        "top-k" or "central-storage top-k" => new VariableOptions { Compression = new TopKCompression(0.2), BucketByteCount = 8 << 10, FirstBucketByteCount = 1 << 10 },
         "joined" => new VariableOptions { SynchronizesBatchNorm = true },
         "shards" => new VariableOptions { VirtualShardCount = 8 },
         _ => new VariableOptions { BucketByteCount = 8 << 10, FirstBucketByteCount = 1 << 10 },

@@ -105,6 +105,20 @@ public sealed class ShardedCheckpointTests : IDisposable
         Assert.Equal("here: the last parts of 'w' are missing, from element 4 on", Assert.Throws<CheckpointException>(() => PartAssembly.Check(Files((0, 4)), "here")).Message);
     }
 
+    [Fact]
+    public void A_tensor_that_is_there_twice_is_refused_and_leaves_no_memory_behind()
+    {
+        using CpuDevice host = TrainedRun.Device();
+        using (Tensor tensor = Tensor.Zeros(host.DefaultStream, new Shape(4)))
+        {
+            PartAssembly assembly = new(host.DefaultStream);
+            assembly.Add(new CheckpointTensor("w", 0), tensor, "here");
+            Assert.Equal("here: 'w' is there twice", Assert.Throws<CheckpointException>(() => assembly.Add(new CheckpointTensor("w", 0), tensor, "here")).Message);
+            foreach (Tensor taken in assembly.Tensors.Values) taken.Dispose();
+        }
+        Assert.Equal(0, host.Pool.RentedCount);
+    }
+
     private static Strategy Make(string name)
     {
         string[] words = name.Split(' ');
