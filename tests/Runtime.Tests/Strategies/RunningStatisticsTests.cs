@@ -1,4 +1,6 @@
+using DistTrain.Collectives;
 using DistTrain.Kernels;
+using DistTrain.TestKit;
 
 namespace DistTrain.Runtime.Tests;
 
@@ -51,6 +53,30 @@ public sealed class RunningStatisticsTests
         int[][] counts = [.. Enumerable.Repeat<int[]>([3], replicas)];
         float[][] states = [.. Replicas(counts).Select(part => part.State)];
         Assert.Equal([.. Enumerable.Range(0, states[0].Length).Select(i => states.Select(state => state[i]).Aggregate((a, b) => a + b) / replicas)], Train(name, counts));
+    }
+
+    [Theory]
+    [InlineData(TestDevice.Vector128)]
+    [InlineData(TestDevice.OpenClPocl)]
+    [InlineData(TestDevice.Cuda)]
+    public void Weights_of_even_parts_are_exactly_one_on_every_device(TestDevice which)
+    {
+        ComputeDevice device = TestDevices.Get(which);
+        ExecutionStream stream = device.DefaultStream;
+        using ICommunicator alone = Communicator.InProcess(1)[0];
+
+        Assert.Equal([1f, 1, 1], Factors([7, 7, 7]));
+        Assert.Equal([1f, 1, 1], Factors([0, 0, 0]));
+        Numbers.AssertClose((double[])[1.8, 1.2, 0], Factors([3, 2, 0]), 1e-6f, 1e-6f);
+        using Tensor factors = SampleWeights.Factors(stream, alone, [3, 1]), state = Tensor.From(stream, [2f, -4], new Shape(2));
+        SampleWeights.Apply(stream, factors, 0, [state]);
+        Assert.Equal([3f, -6], state.ToArray<float>(stream));
+
+        float[] Factors(long[] samples)
+        {
+            using Tensor found = SampleWeights.Factors(stream, alone, samples);
+            return found.ToArray<float>(stream);
+        }
     }
 
     [Fact]

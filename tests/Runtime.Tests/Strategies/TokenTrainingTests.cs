@@ -1,6 +1,7 @@
 using CsCheck;
 using DistTrain.Ingest;
 using DistTrain.Kernels;
+using DistTrain.TestKit;
 
 namespace DistTrain.Runtime.Tests;
 
@@ -51,6 +52,16 @@ public sealed class TokenTrainingTests
     {
         Run expected = Train("one-device", 1, s_options, hasBatchNorm: true);
         foreach (int replicas in (int[])[2, 3, 4]) Assert.InRange(expected.Distance(Train("mirrored", replicas, s_options, hasBatchNorm: true)), 0, 1e-5);
+    }
+
+    [Fact]
+    public void On_an_opencl_device_it_holds_as_well()
+    {
+        // Some passes have no token.
+        TrainerOptions options = s_options with { Validation = null, StepLimit = 8 };
+        Run found = Train("opencl", 1, options with { AccumulationSteps = 5 }), expected = Train("one-device", 1, options);
+        Assert.InRange(expected.Distance(found), 0, 1e-5);
+        Numbers(expected.Losses, found.Losses);
     }
 
     [Fact]
@@ -208,6 +219,7 @@ public sealed class TokenTrainingTests
         {
             "one-device" => new OneDeviceStrategy(devices[0], ownsDevice: true),
             "mirrored" => new MirroredStrategy(devices, ownsDevices: true),
+            "opencl" => new OneDeviceStrategy(TestDevices.Get(TestDevice.OpenClPocl)),
             "central-storage" => new CentralStorageStrategy(devices, ownsDevices: true),
             "parameter-server" => new ParameterServerStrategy(devices, new ParameterStoreOptions { StalenessBound = 0 }, ownsDevices: true),
             _ => new ShardedStrategy(devices, stage: name[^1] - '0', ownsDevices: true),
