@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ranks.h"
@@ -185,6 +186,26 @@ static void files_at_most(int more) {
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
 }
 
+/* Rank 0 can listen, but not take anybody in. */
+static void a_host_without_room_for_guests_says_so(void) {
+    char address[64];
+    struct rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    fresh_address(address);
+    joining host = joins(0, 2, address, 700), guest = joins(1, 2, address, 1500);
+    pthread_t thread;
+    host.wanted = guest.wanted = DT_TIMEOUT;
+    host.text = "Too many open files";
+    files_at_most(2); /* the listener and the guest's socket */
+    pthread_create(&thread, NULL, join_world, &host);
+    double busy = (double)clock() / CLOCKS_PER_SEC;
+    join_world(&guest);
+    pthread_join(thread, NULL);
+    busy = (double)clock() / CLOCKS_PER_SEC - busy;
+    setrlimit(RLIMIT_NOFILE, &before);
+    CHECK(busy < 0.35, "%g s of 0.7 were spent on asking again", busy);
+}
+
 static void ended_well(pid_t child) {
     int status;
     CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ended with %#x", status);
@@ -349,6 +370,40 @@ static void alloc_and_free(rank_context *at) {
     EXPECT(at->comm, dt_barrier(at->comm), DT_OK);
 }
 
+/* What lies in the memory that ranks share is not trusted: numbers that fit nothing are an error, not a crash. */
+static void refuses_what_fits_nothing(rank_context *at) {
+    const shm_chunk *odd = at->argument;
+    shm *self = (shm *)at->comm;
+    static char data[1 << 19];
+    void *memory;
+    EXPECT(at->comm, dt_alloc(at->comm, 1 << 16, 0, &memory), DT_OK);
+    if (at->rank == 0) {
+        shm_channel *to = (shm_channel *)((char *)self->mapping->base + self->layout.channels_at) + 1;
+        to->chunk[0] = *odd;
+        atomic_store(&to->written, 1);
+        while (dt_status_now(at->comm) == DT_OK) usleep(1000);
+    } else {
+        EXPECT(at->comm, dt_recv(at->comm, data, sizeof data / 8, DT_I64, 0), DT_MISMATCH);
+    }
+    EXPECT(at->comm, dt_barrier(at->comm), DT_MISMATCH);
+}
+
+static void what_fits_nothing_is_refused(void) {
+    enum { BYTES = 1 << 19 };
+    const uint64_t part = 1ull << 48;
+    const shm_chunk odd[] = {
+        {.message = 1, .message_bytes = BYTES, .bytes = (uint64_t)-64, .dtype = DT_I64},
+        {.message = 1, .message_bytes = BYTES, .bytes = SHM_CHUNK_BYTES + 64, .dtype = DT_I64},
+        {.message = 1, .message_bytes = BYTES, .bytes = 12, .dtype = DT_I64},
+        {.message = 1, .message_bytes = BYTES, .bytes = BYTES, .dtype = DT_I64, .address = part},
+        {.message = 1, .message_bytes = BYTES, .bytes = 64, .dtype = DT_I64, .address = part + (1 << 16)},
+        {.message = 1, .message_bytes = BYTES, .bytes = 64, .dtype = DT_I64, .address = 2 * part},
+        {.message = 1, .message_bytes = BYTES, .bytes = 64, .dtype = DT_I64, .address = 60000 * part},
+        {.message = 1, .message_bytes = BYTES, .bytes = 64, .dtype = DT_I64, .address = 5},
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) run_ranks((ranks_options){.world = 2, .argument = &odd[i]}, refuses_what_fits_nothing);
+}
+
 int main(int argc, char **argv) {
     int files = open_files();
     if (begin_test(argc, argv, "absent_ranks_are_named")) absent_ranks_are_named();
@@ -358,10 +413,12 @@ int main(int argc, char **argv) {
     if (begin_test(argc, argv, "a_false_host_is_not_believed")) a_false_host_is_not_believed();
     if (begin_test(argc, argv, "who_gives_up_behind_the_door_is_not_waited_for")) who_gives_up_behind_the_door_is_not_waited_for();
     if (begin_test(argc, argv, "a_rank_without_room_for_the_memory_tells_the_others")) a_rank_without_room_for_the_memory_tells_the_others();
+    if (begin_test(argc, argv, "a_host_without_room_for_guests_says_so")) a_host_without_room_for_guests_says_so();
     if (begin_test(argc, argv, "paths_work_in_private_directories_alone")) paths_work_in_private_directories_alone();
     if (begin_test(argc, argv, "a_taken_address_is_an_error")) a_taken_address_is_an_error();
     if (begin_test(argc, argv, "bad_options_are_refused")) bad_options_are_refused();
     if (begin_test(argc, argv, "bad_calls_are_refused")) run_ranks((ranks_options){.world = 2}, refuses_calls);
+    if (begin_test(argc, argv, "what_fits_nothing_is_refused")) what_fits_nothing_is_refused();
     if (begin_test(argc, argv, "alloc_and_free")) run_ranks((ranks_options){.world = 3}, alloc_and_free);
     if (begin_test(argc, argv, "alloc_and_free_threads")) run_ranks((ranks_options){.world = 3, .threads = true}, alloc_and_free);
     CHECK(open_files() == files, "%d files were open before, %d are now", files, open_files());

@@ -48,6 +48,14 @@ char *shm_at(shm *self, int32_t rank, uint64_t address) {
     return (char *)in->mapping->base + in->stride * rank + (address & ((1ull << OFFSET_BITS) - 1));
 }
 
+char *shm_checked(shm *self, int32_t rank, uint64_t address, uint64_t bytes) {
+    if (self->same_process) return (char *)(uintptr_t)address;
+    uint64_t number = address >> OFFSET_BITS, offset = address & ((1ull << OFFSET_BITS) - 1);
+    const shm_allocation *in = number >= 1 && number <= (uint64_t)self->allocation_capacity ? self->by_number[number - 1] : NULL;
+    if (!in || offset > (uint64_t)in->bytes || bytes > (uint64_t)in->bytes - offset) return NULL;
+    return (char *)in->mapping->base + in->stride * rank + offset;
+}
+
 static bool room(shm *self) {
     int64_t capacity = self->allocation_capacity;
     if (self->allocation_count < capacity) return true;

@@ -80,6 +80,13 @@ static void take(shm *self, transfer *one, const char *from, int64_t bytes) {
     one->done += bytes;
 }
 
+/* What lies in the memory that ranks share may be anything. */
+static bool fits(const transfer *one, const shm_chunk *chunk) {
+    return chunk->message == one->message && chunk->message_bytes == (uint64_t)one->bytes && chunk->dtype == (uint64_t)one->asked->dtype &&
+           chunk->bytes <= (uint64_t)(one->bytes - one->done) && chunk->bytes % (uint64_t)dtype_bytes(one->asked->dtype) == 0 &&
+           (chunk->address || chunk->bytes <= SHM_CHUNK_BYTES);
+}
+
 static bool receive_more(shm *self, transfer *one, dt_status *status) {
     int32_t peer = one->asked->peer;
     shm_channel *in = channel(self, peer, self->comm.rank);
@@ -90,19 +97,18 @@ static bool receive_more(shm *self, transfer *one, dt_status *status) {
         one->message = ++end->received_messages;
     }
     while (!one->complete && atomic_load(&in->written) > end->received) {
-        const shm_chunk *chunk = &in->chunk[end->received % SHM_CHANNEL_CHUNKS];
-        if (chunk->message != one->message || chunk->message_bytes != (uint64_t)one->bytes || chunk->dtype != (uint64_t)one->asked->dtype ||
-            (int64_t)chunk->bytes > one->bytes - one->done) {
-            *status = differ(self, one, chunk);
+        const shm_chunk chunk = in->chunk[end->received % SHM_CHANNEL_CHUNKS]; /* as it is checked it is used */
+        const char *from = chunk.address ? shm_checked(self, peer, chunk.address, chunk.bytes) : in->data[end->received % SHM_CHANNEL_CHUNKS];
+        if (!fits(one, &chunk) || !from) {
+            *status = differ(self, one, &chunk);
             return false;
         }
-        if (chunk->address && !shm_reach(self)) {
+        if (chunk.address && !shm_reach(self)) {
             *status = shm_state(self);
             return false;
         }
-        take(self, one, chunk->address ? shm_at(self, peer, chunk->address) : in->data[end->received % SHM_CHANNEL_CHUNKS],
-             (int64_t)chunk->bytes);
-        if (chunk->address) shm_let_go(self);
+        take(self, one, from, (int64_t)chunk.bytes);
+        if (chunk.address) shm_let_go(self);
         one->complete = one->done == one->bytes;
         shm_publish(self, &in->read, ++end->received);
         moved = true;

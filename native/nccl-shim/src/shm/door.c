@@ -76,6 +76,7 @@ static void accept_strangers(door *at) {
         if (at->stranger_count == STRANGERS_MAX) drop_stranger(at, 0, true);
         at->strangers[at->stranger_count++] = (stranger){link, now_ms()};
     }
+    at->why_shut = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? 0 : errno;
 }
 
 static void hear_strangers(door *at) {
@@ -110,7 +111,7 @@ static void wait_at_door(door *at) {
     struct pollfd *list = calloc((size_t)(1 + STRANGERS_MAX + at->options->world_size), sizeof *list);
     nfds_t count = 0;
     if (!list) return;
-    list[count++] = (struct pollfd){.fd = at->listener, .events = POLLIN};
+    list[count++] = (struct pollfd){.fd = at->why_shut ? -1 : at->listener, .events = POLLIN}; /* who cannot be let in now is asked for later */
     for (int32_t i = 0; i < at->stranger_count; i++) list[count++] = (struct pollfd){.fd = at->strangers[i].link, .events = POLLIN};
     for (int32_t rank = 1; rank < at->options->world_size; rank++)
         if (at->self->links[rank] >= 0) list[count++] = (struct pollfd){.fd = at->self->links[rank], .events = POLLIN};
@@ -135,10 +136,11 @@ static dt_status door_waits_on(door *at) {
     for (int32_t rank = 1; rank < at->options->world_size; rank++)
         if (at->self->links[rank] < 0) add_number(at->pids[rank] ? gone : missing, at->pids[rank] ? sizeof gone : sizeof missing, rank);
     snprintf(at->text, at->text_bytes,
-             "%lld ms after rank 0 began to listen at %s, %d of %d ranks are there; missing: rank %s%s%s%s. Were they started, with the same "
-             "address and secret?",
+             "%lld ms after rank 0 began to listen at %s, %d of %d ranks are there; missing: rank %s%s%s%s%s%s. Were they started, with the "
+             "same address and secret?",
              (long long)at->options->timeout_ms, at->options->address, at->joined + 1, at->options->world_size, missing,
-             *gone ? "; came and gone: rank " : "", gone, at->refused ? "; some who came were refused" : "");
+             *gone ? "; came and gone: rank " : "", gone, at->refused ? "; some who came were refused" : "",
+             at->why_shut ? "; nobody can be let in: " : "", at->why_shut ? strerror(at->why_shut) : "");
     return DT_TIMEOUT;
 }
 
@@ -197,8 +199,8 @@ dt_status door_host(door *at) {
     while (status == DT_OK && at->joined < world - 1) {
         wait_at_door(at);
         accept_strangers(at);
-        forget_the_gone(at);
         hear_strangers(at);
+        forget_the_gone(at); /* also who has only just come */
         if (at->joined < world - 1) status = door_waits_on(at);
     }
     while (at->stranger_count) drop_stranger(at, 0, true);

@@ -39,6 +39,7 @@ typedef struct door {
     int32_t *pids, joined; /* pids of those who came, also if they have gone again */
     stranger strangers[STRANGERS_MAX];
     int32_t stranger_count, refused;
+    int why_shut; /* errno of the last attempt to let somebody in, 0: it worked */
     char *text;
     size_t text_bytes;
 } door;

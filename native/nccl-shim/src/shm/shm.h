@@ -142,6 +142,8 @@ static inline char *shm_slot(const shm *self, int32_t rank, uint64_t phase) {
 /* Where others find these bytes of this rank, 0: nowhere. */
 uint64_t shm_address_of(shm *self, const void *from, int64_t bytes);
 char *shm_at(shm *self, int32_t rank, uint64_t address);
+/* NULL: there are no such bytes. */
+char *shm_checked(shm *self, int32_t rank, uint64_t address, uint64_t bytes);
 dt_status shm_allocate(dt_comm *comm, int64_t bytes, uint32_t flags, void **memory);
 dt_status shm_release(dt_comm *comm, void *memory);
 void shm_release_all(shm *self);
