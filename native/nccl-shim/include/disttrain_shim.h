@@ -3,7 +3,7 @@
  * Conventions
  *   - Every function but dt_abi_version, dt_status_text and dt_dtype_bytes returns a dt_status; DT_OK is 0. No argument crashes
  *     the process: a bad one is DT_INVALID_ARGUMENT with a text (dt_last_error).
- *   - A communicator is used by one thread at a time (a second one gets DT_INVALID_USAGE). dt_abort, dt_status_now, dt_failure_info,
+ *   - A communicator is used by one thread at a time (a second one gets DT_INVALID_USAGE). dt_abort, dt_leave, dt_status_now, dt_failure_info,
  *     dt_last_error, dt_flight_records and dt_comm_describe may be called from any thread at any time.
  *   - Collectives block; every wait ends by the communicator's timeout at the latest. They must be called by all ranks in one order.
  *     On nccl buffers are device memory, and calls are enqueued on the stream (dt_set_stream): they return when they are enqueued, and
@@ -27,7 +27,7 @@ extern "C" {
 #define DT_API __attribute__((visibility("default")))
 
 /* Raised whenever a signature, a struct or a number below changes its meaning. */
-#define DT_ABI_VERSION 2
+#define DT_ABI_VERSION 3
 
 typedef struct dt_comm dt_comm;
 typedef int32_t dt_status;
@@ -167,6 +167,9 @@ DT_API dt_status dt_nccl_unique_id(void *id, int64_t id_bytes, char *error, int6
 DT_API dt_status dt_comm_init(const dt_options *options, dt_comm **comm, char *error, int64_t error_bytes);
 /* Collective. Ranks of one color form a communicator, ordered by (key, rank). color < 0: none, *part becomes NULL. */
 DT_API dt_status dt_comm_split(dt_comm *comm, int32_t color, int32_t key, dt_comm **part);
+/* Local. Says that this rank will call nothing more: who still needs it fails at once (DT_PEER_LOST). dt_comm_destroy says it too; this is for
+ * who keeps the communicator's memory for longer. shm; elsewhere nothing happens before dt_comm_destroy. */
+DT_API dt_status dt_leave(dt_comm *comm);
 /* Local. Frees everything that belongs to the communicator, its registered memory included. */
 DT_API dt_status dt_comm_destroy(dt_comm *comm);
 DT_API dt_status dt_comm_describe(dt_comm *comm, dt_description *description);

@@ -192,6 +192,12 @@ dt_status dt_comm_init(const dt_options *options, dt_comm **comm, char *error, i
     return status;
 }
 
+dt_status dt_leave(dt_comm *comm) {
+    if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;
+    if (comm->transport->leave) comm->transport->leave(comm);
+    return DT_OK;
+}
+
 dt_status dt_comm_destroy(dt_comm *comm) {
     if (!comm) return DT_OK;
     if (!comm_alive(comm)) return DT_INVALID_ARGUMENT;

@@ -54,6 +54,7 @@ struct dt_transport {
     dt_status (*set_stream)(dt_comm *comm, void *stream);
     dt_status (*synchronize)(dt_comm *comm);
     /* From any thread, at any time: */
+    void (*leave)(dt_comm *comm); /* NULL: destroy says it */
     void (*abort)(dt_comm *comm, const char *why);
     dt_status (*state)(dt_comm *comm);
     void (*failure)(dt_comm *comm, dt_failure *failure, char *text, size_t text_bytes);

@@ -177,6 +177,21 @@ static void leaves(rank_context *at) {
     EXPECT_TEXT(at->comm, "rank 1", "destroyed its communicator");
 }
 
+/* Says so, and keeps its memory until the others have failed. */
+static void leaves_and_stays(rank_context *at) {
+    char *memory;
+    EXPECT(NULL, dt_leave(NULL), DT_INVALID_ARGUMENT);
+    EXPECT(at->comm, dt_alloc(at->comm, 10000, 0, (void **)&memory), DT_OK);
+    if (at->rank != 1) {
+        EXPECT(at->comm, sum(at, 10), DT_PEER_LOST);
+        EXPECT_TEXT(at->comm, "rank 1", "destroyed its communicator");
+        return;
+    }
+    EXPECT(at->comm, dt_leave(at->comm), DT_OK);
+    while (dt_status_now(at->comm) == DT_OK) rest_ms(1);
+    memory[9999] = 1;
+}
+
 static void *second_thread(void *argument) {
     rank_context *at = argument;
     char text[200];
@@ -329,6 +344,7 @@ int main(int argc, char **argv) {
         if (begin_test(argc, argv, "different_messages")) run_ranks(options, different_messages);
         if (begin_test(argc, argv, "aborted")) run_ranks(options, aborted);
         if (begin_test(argc, argv, "leaves")) run_ranks(options, leaves);
+        if (begin_test(argc, argv, "leaves_and_stays")) run_ranks(options, leaves_and_stays);
         if (begin_test(argc, argv, "free_after_failure")) run_ranks(options, free_after_failure);
         if (begin_test(argc, argv, "stopped")) run_ranks(options, stopped);
         ranks_options dying = {.world = worlds[w], .killed = worlds[w]};

@@ -11,7 +11,7 @@ namespace DistTrain.Collectives;
 public static class ShimLibrary
 {
     /// <summary>The version of the C interface that this assembly speaks.</summary>
-    internal const int AbiVersion = 2;
+    internal const int AbiVersion = 3;
 
     /// <summary>The variable that names a folder to take native libraries from, and no other place.</summary>
     public const string FolderVariable = "DISTTRAIN_NATIVE";

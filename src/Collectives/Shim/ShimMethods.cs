@@ -31,6 +31,9 @@ internal static unsafe partial class ShimMethods
     internal static partial ShimStatus dt_comm_split(ShimHandle communicator, int color, int key, out nint part);
 
     [LibraryImport(Library)]
+    internal static partial ShimStatus dt_leave(ShimHandle communicator);
+
+    [LibraryImport(Library)]
     internal static partial ShimStatus dt_comm_destroy(nint communicator);
 
     [LibraryImport(Library)]

@@ -136,7 +136,12 @@ internal sealed unsafe class ShimTransport : ITransport
 
     public void Release() => _communicator.DangerousRelease();
 
-    public void Dispose() => _communicator.Dispose();
+    public void Dispose()
+    {
+        // While tensors hold the memory the communicator stays; that this rank is out of it the others learn now.
+        if (!_communicator.IsClosed) _ = ShimMethods.dt_leave(_communicator);
+        _communicator.Dispose();
+    }
 
     private static string NameOf(ShimTransportNumber number) => number switch
     {

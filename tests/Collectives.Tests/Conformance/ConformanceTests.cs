@@ -219,6 +219,31 @@ public sealed class ConformanceTests
     [Theory]
     [InlineData(WorldKind.InProcess)]
     [InlineData(WorldKind.SharedMemory)]
+    public void A_rank_that_leaves_while_tensors_still_lie_in_its_registered_memory_is_named(WorldKind kind)
+    {
+        Skip(kind);
+        using CountdownEvent others = new(2);
+        World.Run(kind, 3, Options(null), (communicator, device) =>
+        {
+            RegisteredMemory memory = communicator.Allocate(device, 4096);
+            using Tensor tensor = memory.Tensor(new Shape(1024));
+            tensor.AsSpan<float>()[7] = 7;
+            if (communicator.Rank == 0)
+            {
+                communicator.Dispose();
+                Assert.True(others.Wait(TimeSpan.FromSeconds(20)), "the others wait still");
+                Assert.Equal(7, tensor.AsSpan<float>()[7]);
+                return;
+            }
+            CommunicatorLostException lost = Assert.Throws<CommunicatorLostException>(() => communicator.Barrier(device.DefaultStream));
+            others.Signal();
+            Assert.Equal((0, PeerLossReason.Left), (lost.Rank, lost.Reason));
+        }, leavesTogether: false);
+    }
+
+    [Theory]
+    [InlineData(WorldKind.InProcess)]
+    [InlineData(WorldKind.SharedMemory)]
     public void The_flight_recorder_has_the_last_calls_of_every_rank(WorldKind kind)
     {
         Skip(kind);

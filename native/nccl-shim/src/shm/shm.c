@@ -58,12 +58,16 @@ static dt_status start(shm *self, shm *parent, char *text, size_t text_bytes) {
     return meet(self, text, text_bytes, DT_OK);
 }
 
+static void leave(dt_comm *comm) {
+    shm *self = shm_of(comm);
+    if (!self->own || !self->control) return;
+    atomic_store(&self->own->left, 1);
+    shm_ring_all(self);
+}
+
 static void shm_destroy(dt_comm *comm) {
     shm *self = shm_of(comm);
-    if (self->own && self->control) {
-        atomic_store(&self->own->left, 1);
-        shm_ring_all(self);
-    }
+    leave(comm);
     shm_stop_watching(self);
     shm_release_all(self);
     for (int32_t rank = 0; self->links && rank < comm->world_size; rank++)
@@ -141,6 +145,7 @@ const dt_transport shm_transport = {
     .allocate = shm_allocate,
     .release = shm_release,
     .destroy = shm_destroy,
+    .leave = leave,
     .abort = abort_all,
     .state = state,
     .failure = failure,
