@@ -126,6 +126,47 @@ public sealed class GradientCompressionTests
     public void The_one_rank_that_needs_the_sums_of_the_largest_elements_gets_them() =>
         Assert.Equal([0f, 7f, 0f, -9f], Reduce(GradientCompression.TopK(0.25), 2, 1, rank => rank == 0 ? [1, 7, 0, -2] : [1, 3, 0, -9])[1]);
 
+    [Theory]
+    [InlineData("topk:1")]
+    [InlineData("bf16")]
+    public void What_a_replica_has_begun_to_send_stays_as_it_is_when_it_gives_up(string compression)
+    {
+        const int Elements = 5000;
+        using ManualResetEventSlim isGone = new();
+        float[] found = new float[Elements];
+        ReplicaThreads.Run(2, (rank, communicator) =>
+        {
+            using CpuDevice device = new("cpu", InstructionSet.Vector128, 1);
+            ExecutionStream stream = device.DefaultStream;
+            IBucketCompressor compressor = GradientCompression.Parse(compression)!.Create(stream, communicator, Elements, root: null);
+            using Tensor gradients = Tensor.From(stream, Enumerable.Repeat(rank + 1f, Elements).ToArray(), new Shape(Elements));
+            if (rank == 1) Assert.True(isGone.Wait(TimeSpan.FromSeconds(60)));
+            CollectiveHandle handle = compressor.Start(stream, gradients);
+            if (rank == 1)
+            {
+                handle.WaitOn(stream);
+                compressor.Finish(stream, gradients);
+                gradients.AsSpan<float>().CopyTo(found);
+                compressor.Dispose();
+                return;
+            }
+            // As where its program throws: the other one has not come yet. Memory that the pool had back would be given out again here.
+            compressor.Dispose();
+            List<Tensor> others = [];
+            for (int i = 0; i < 20; i++) others.Add(Tensor.From(stream, Enumerable.Repeat(-1e30f, Elements << (i % 3)).ToArray(), new Shape(Elements << (i % 3))));
+            Assert.False(handle.IsCompleted);
+            isGone.Set();
+            handle.Wait();
+            foreach (Tensor other in others)
+            {
+                Assert.All(other.AsSpan<float>().ToArray(), value => Assert.Equal(-1e30f, value));
+                other.Dispose();
+            }
+            Assert.Equal(1, device.Pool.RentedCount);
+        });
+        Assert.All(found, value => Assert.Equal(3f, value));
+    }
+
     [Fact]
     public void Gradients_on_an_opencl_device_are_compressed_to_the_same_sums()
     {
