@@ -7,10 +7,10 @@ namespace DistTrain.Architecture.Tests;
 public sealed partial class SampleTests
 {
     [Theory]
-    [InlineData("Strategies", 2)]
-    [InlineData("CustomLoop", 1)]
-    [InlineData("ParameterServer", 1)]
-    public void A_sample_of_training_on_two_replicas_learns(string sample, int accuracies)
+    [InlineData("Strategies", 2, true)]
+    [InlineData("CustomLoop", 1, true)]
+    [InlineData("ParameterServer", 1, false)]
+    public void A_sample_of_training_on_two_replicas_learns(string sample, int accuracies, bool goesOn)
     {
         string folder = Directory.CreateTempSubdirectory("disttrain-sample-").FullName;
         try
@@ -23,6 +23,7 @@ public sealed partial class SampleTests
             Assert.Equal(accuracies, found.Count);
             Assert.All(found, match => Assert.InRange(double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture), 0.95, 1.0));
 
+            if (!goesOn) return;
             // The strategies' sample trains with checkpoints in its second half; the loop does from the beginning.
             (exitCode, string again) = Repository.Run(folder, TimeSpan.FromMinutes(5), "dotnet", program);
             Assert.True(exitCode == 0, again);
