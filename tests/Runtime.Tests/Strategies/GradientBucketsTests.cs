@@ -62,6 +62,25 @@ public sealed class GradientBucketsTests
     }
 
     [Fact]
+    public void A_step_does_not_begin_in_the_middle_of_another()
+    {
+        string?[] messages = new string?[2];
+        ReplicaThreads.Run(2, (rank, communicator) =>
+        {
+            using CpuDevice device = new("cpu", InstructionSet.Vector128, 1);
+            using Mlp model = Model(device.DefaultStream);
+            using GradientStore gradients = new(model.Parameters());
+            using GradientBuckets buckets = new(device.DefaultStream, communicator, gradients);
+            buckets.Begin();
+            Backward(device.DefaultStream, model, gradients, 0, 8, 1);
+            messages[rank] = Record.Exception(() => buckets.Begin())?.Message;
+            buckets.Finish();
+            buckets.Begin();
+        });
+        Assert.All(messages, message => Assert.Equal("a step begins, but 1 of 1 gradient bucket(s) of the one before are on their way to the other replicas: end each step with Finish; after a pass that threw, no replica can go on", message));
+    }
+
+    [Fact]
     public void Backward_passes_before_the_last_send_nothing_and_add_up()
     {
         float[] whole = Gradients(0, 1, communicator: null).Gradients;

@@ -90,8 +90,11 @@ public sealed class GradientBuckets : IDisposable
 
     /// <summary>Starts a step's gradients.</summary>
     /// <param name="reduces">False for all backward passes of a step but the last: they add up on this replica only.</param>
+    /// <exception cref="InvalidOperationException">A step whose reductions have begun was not finished: other replicas are in the middle of it.</exception>
     public void Begin(bool reduces = true)
     {
+        if (_reduces && _started > 0)
+            throw new InvalidOperationException($"a step begins, but {_started} of {_buckets.Length} gradient bucket(s) of the one before are on their way to the other replicas: end each step with {nameof(Finish)}; after a pass that threw, no replica can go on");
         (_reduces, _started) = (reduces, 0);
         foreach (GradientBucket bucket in _buckets) bucket.Begin();
     }
