@@ -79,6 +79,26 @@ static void no_room_for_a_file(rank_context *at) {
     sums_where_it_lies(at);
 }
 
+/* Neither a rank that meets the others nor the one they meet: the group fails at once, the other group does not. */
+static void no_room_for_a_group(rank_context *at) {
+    int32_t poor = *(const int32_t *)at->argument, color = at->rank == 3;
+    struct rlimit before;
+    dt_comm *part;
+    double start = seconds_now();
+    for (int more = 0; more < 3; more++) {
+        if (at->rank == poor) files_at_most(more, &before);
+        EXPECT(at->comm, dt_comm_split(at->comm, color, 0, &part), color ? DT_OK : DT_SYSTEM_ERROR);
+        if (at->rank == poor) setrlimit(RLIMIT_NOFILE, &before);
+        CHECK((part != NULL) == color, "a part without its ranks");
+        if (!color) EXPECT_TEXT(at->comm, poor ? "rank 1" : "rank 0", "Too many open files");
+        EXPECT(NULL, dt_comm_destroy(part), DT_OK);
+    }
+    EXPECT(at->comm, dt_comm_split(at->comm, color, 0, &part), DT_OK);
+    EXPECT(part, dt_barrier(part), DT_OK);
+    EXPECT(NULL, dt_comm_destroy(part), DT_OK);
+    CHECK(seconds_now() - start < 10, "it took %g s", seconds_now() - start);
+}
+
 static void memory_that_cannot_be_sent(rank_context *at) {
     void *memory;
     double start = seconds_now();
@@ -194,6 +214,8 @@ int main(int argc, char **argv) {
     int files = open_files(), maps = shared_mappings();
     if (begin_test(argc, argv, "memory_that_came_too_late_is_not_taken_for_the_next")) run_ranks((ranks_options){.world = 2}, memory_that_came_too_late);
     if (begin_test(argc, argv, "no_room_for_a_file_is_said_on_every_rank")) run_ranks((ranks_options){.world = 3}, no_room_for_a_file);
+    for (int32_t poor = 0; poor < 2; poor++)
+        if (begin_test(argc, argv, "no_room_for_a_group_is_said_to_all_of_it")) run_ranks((ranks_options){.world = 4, .argument = &poor}, no_room_for_a_group);
     if (begin_test(argc, argv, "memory_that_cannot_be_sent_is_not_waited_for")) run_ranks((ranks_options){.world = 3}, memory_that_cannot_be_sent);
     if (begin_test(argc, argv, "nobody_is_called_dead_for_want_of_files")) nobody_is_called_dead_for_want_of_files();
     if (begin_test(argc, argv, "who_spins_and_who_yields_agree")) on_one_core((ranks_options){.world = 3, .last_flags = DT_ALWAYS_SPIN}, sums_of_all_sizes);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -18,6 +19,9 @@ typedef struct meeting {
     unsigned char secret[32];
     int32_t failed;
 } meeting;
+
+/* A link to rank 0, one for the watcher or for memory that comes, one to read by. */
+enum { FILES_OF_A_RANK = 3 };
 
 typedef struct membership {
     int32_t rank, size, leader; /* leader: its rank in the parent */
@@ -42,6 +46,16 @@ static membership find_group(const wish *wishes, int32_t world, int32_t rank) {
         if (before(wishes, other, found.leader)) found.leader = other;
     }
     return found;
+}
+
+/* Whether that many files can be opened, as they will have to be: who finds out later lets the others wait. */
+static bool has_room(int32_t files) {
+    int opened[DT_MAX_RANKS_SHM + FILES_OF_A_RANK], count = 0, why;
+    while (count < files && (opened[count] = eventfd(0, EFD_CLOEXEC)) >= 0) count++;
+    why = errno;
+    for (int32_t i = 0; i < count; i++) close(opened[i]);
+    errno = why;
+    return count == files;
 }
 
 static int begin_meeting(meeting *mine) {
@@ -69,13 +83,15 @@ static dt_status meet(shm *self, const wish *mine, wish *wishes, meeting *meetin
     dt_status status = tell_all(self, mine, wishes, sizeof *mine);
     if (status != DT_OK) return status;
     membership as = find_group(wishes, self->comm.world_size, self->comm.rank);
-    if (mine->color >= 0 && as.rank == 0 && as.size > 1) listener = begin_meeting(&own);
-    status = tell_all(self, &own, meetings, sizeof own);
-    if (status == DT_OK && mine->color >= 0) {
-        const meeting *at = &meetings[as.leader];
-        status = at->failed ? comm_error(&self->comm, DT_SYSTEM_ERROR, "dt_comm_split: rank %d cannot listen: %s", as.leader, strerror(at->failed))
-                            : join(self, &as, at, listener, part);
+    if (mine->color >= 0 && as.size > 1) {
+        if (as.rank == 0) listener = begin_meeting(&own);
+        if (!own.failed && !has_room((as.rank == 0 ? as.size - 2 : 0) + FILES_OF_A_RANK)) own.failed = errno;
     }
+    status = tell_all(self, &own, meetings, sizeof own);
+    for (int32_t rank = 0; status == DT_OK && mine->color >= 0 && rank < self->comm.world_size; rank++)
+        if (wishes[rank].color == mine->color && meetings[rank].failed)
+            status = comm_error(&self->comm, DT_SYSTEM_ERROR, "dt_comm_split: rank %d cannot meet the others: %s", rank, strerror(meetings[rank].failed));
+    if (status == DT_OK && mine->color >= 0) status = join(self, &as, &meetings[as.leader], listener, part);
     if (listener >= 0) close(listener);
     return status;
 }
