@@ -33,6 +33,15 @@ internal sealed class Interruption : IDisposable
         return _preemption.Token;
     }
 
+    /// <summary>Takes SIGUSR1 back from a driver that was loaded since: PoCL's compiler, LLVM, has its handler put in the place of ours.</summary>
+    public void Renew()
+    {
+        if (_user is null) return;
+        // The runtime puts its handler in place with the first registration alone.
+        _user.Dispose();
+        _user = PosixSignalRegistration.Create(UserSignal1, Handle);
+    }
+
     public void Dispose()
     {
         _interrupt.Dispose();

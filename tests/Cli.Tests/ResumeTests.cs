@@ -155,6 +155,21 @@ public sealed partial class ResumeTests
         Assert.Contains("going on from the checkpoint of step", second.Errors, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("auto")]
+    [InlineData("opencl:pocl")]
+    public void Drivers_of_devices_do_not_keep_the_announcement_of_the_end_from_a_run(string device)
+    {
+        using TemporaryFolder folder = new();
+        Assert.SkipUnless(DeviceIsUsable(device), $"no {device} here");
+        string[] arguments = ["train", "--data", "digits", "--model", "mlp", "--epochs", "300", "--device", device, "--checkpoint", folder["checkpoints"], "--output", folder["run"]];
+
+        (int exitCode, string errors) = RunAndSignal(arguments, User1, whenItSays: "epoch 1:");
+
+        Assert.Equal(75, exitCode);
+        Assert.Contains("a checkpoint of them is written", errors, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Resume_never_begins_anew()
     {
@@ -192,6 +207,8 @@ public sealed partial class ResumeTests
         Assert.True(result.ExitCode == 0, result.Errors);
         return File.ReadAllBytes(Path.Combine(folder, "weights.safetensors"));
     }
+
+    private static bool DeviceIsUsable(string name) => name == "auto" || Tool.Run("devices").Output.Split('\n').Any(line => line.StartsWith($"{name} ", StringComparison.Ordinal) && !line.Contains("not usable", StringComparison.Ordinal));
 
     private static (int ExitCode, string Errors) RunAndSignal(string[] arguments, int signal, TimeSpan delay = default, string? whenItSays = null)
     {

@@ -86,6 +86,18 @@ public sealed class UsageTests
     }
 
     [Fact]
+    public void A_folder_for_logs_that_can_not_be_made_is_named_with_its_option()
+    {
+        using TemporaryFolder folder = new();
+        File.WriteAllText(folder["file"], "");
+
+        ToolResult result = Tool.Run("launch", "--log-dir", folder["file"], "--", "true");
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains($"--log-dir {folder["file"]}: ", result.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Devices_lists_every_kind_as_JSON_and_says_why_one_is_unusable()
     {
         ToolResult result = Tool.Run("devices", "--json");

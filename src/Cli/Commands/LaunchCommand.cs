@@ -12,7 +12,7 @@ internal static class LaunchCommand
         LaunchArguments arguments = new();
         Command command = new("launch", "Starts a program as the ranks of a job, with torchrun's environment: disttrain launch --nproc-per-node 2 -- program arguments");
         foreach (Option option in arguments.All) command.Add(option);
-        command.SetAction(parsed => Run(arguments.Read(parsed, program), parsed.GetValue(arguments.AllowCpuNodes)));
+        command.SetAction((parsed, cancellation) => Task.FromResult(Run(arguments.Read(parsed, program), parsed.GetValue(arguments.AllowCpuNodes), cancellation)));
         return command;
     }
 
@@ -23,7 +23,7 @@ internal static class LaunchCommand
         return end < 0 ? (arguments, null) : (arguments[..end], arguments[(end + 1)..]);
     }
 
-    private static int Run(LaunchOptions options, bool allowsCpuNodes)
+    private static int Run(LaunchOptions options, bool allowsCpuNodes, CancellationToken cancellation)
     {
         if (!OperatingSystem.IsLinux()) throw new UsageException("launch works on Linux: it watches processes by Linux' own means");
         if (options.HasSeveralNodes && !options.IsServed && !allowsCpuNodes && MpiAdvice.IfNcclIsMissing(options) is { } advice) throw new UsageException(advice);
@@ -32,6 +32,8 @@ internal static class LaunchCommand
             : throw new UsageException($"{(options.IsServed ? "--role" : "--nnodes")}: all {(options.IsServed ? "launchers of the job" : "nodes")} must have the same job secret; give each {JobSecret.Variable} (made once, by: openssl rand -hex 32) or {JobSecret.FileVariable}"));
         LineSink output = new(descriptor: 1), errors = new(descriptor: 2);
         using LaunchSignals signals = new(options.Grace);
+        // A signal that came before there was anybody to pass it on to.
+        cancellation.ThrowIfCancellationRequested();
         NativeProcess.AdoptOrphans();
         using RankGuard guard = new();
         try

@@ -145,7 +145,7 @@ internal static class StrategyChoice
     private static string OwnDevice(ClusterEnvironment job)
     {
         int local = job.LocalWorldSize ?? 1, cores = Environment.ProcessorCount;
-        if (DeviceCatalog.List().Any(device => device.Name == $"cuda:{job.LocalRank}" && device.Unusable is null)) return $"cuda:{job.LocalRank}";
+        if (DeviceCatalog.List(DeviceKind.Cuda).Any(device => device.Name == $"cuda:{job.LocalRank}" && device.Unusable is null)) return $"cuda:{job.LocalRank}";
         return local > 1 && cores >= local && cores == CoresOfMachine() ? $"cpu:{job.LocalRank}/{local}" : "cpu";
     }
 
@@ -166,7 +166,7 @@ internal static class StrategyChoice
     // All GPUs; without any, the CPU's cores in two halves, each a device of its own.
     private static IEnumerable<string> AllDevices()
     {
-        string[] gpus = [.. DeviceCatalog.List().Where(device => device.Kind == DeviceKind.Cuda && device.Unusable is null).Select(device => device.Name)];
+        string[] gpus = [.. DeviceCatalog.List(DeviceKind.Cuda).Where(device => device.Unusable is null).Select(device => device.Name)];
         return gpus.Length > 0 ? gpus : Environment.ProcessorCount > 1 ? ["cpu:0/2", "cpu:1/2"] : ["cpu"];
     }
 

@@ -21,6 +21,7 @@ internal static class TrainCommand
         CancellationToken preemption = options.Checkpoint is null ? default : interruption.PreemptOnTerminate();
         using CancellationTokenSource stopping = CancellationTokenSource.CreateLinkedTokenSource(preemption, cancellation);
         using Strategy strategy = StrategyChoice.Open(options, stopping.Token);
+        interruption.Renew();
         using TrainingRun run = new(options, strategy);
         using TraceOutput? trace = TraceOutput.Start(strategy, options.Trace);
         TrainingReport? report;

@@ -13,7 +13,7 @@ internal static class MpiAdvice
     public static string? IfNcclIsMissing(LaunchOptions options)
     {
         if (!ShimLibrary.IsTransportAvailable("nccl", out string problem)) return Text(options, problem.ReplaceLineEndings("; "));
-        bool hasGpu = DeviceCatalog.List().Any(device => device.Unusable is null && device.Name.StartsWith("cuda", StringComparison.Ordinal));
+        bool hasGpu = DeviceCatalog.List(DeviceKind.Cuda).Any(device => device.Unusable is null);
         return hasGpu ? null : Text(options, "libnccl.so.2 loads, but there is no usable CUDA device");
     }
 

@@ -9,7 +9,14 @@ internal static class RankLog
     {
         if (options.LogFolder is null) return null;
         string path = PathOf(options, generation, name, kind);
-        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 1 << 16);
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            return new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 1 << 16);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"--log-dir {options.LogFolder}: {path} can't be written: {failure.Message}", failure);
+        }
     }
 }

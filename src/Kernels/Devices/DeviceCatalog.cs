@@ -8,7 +8,7 @@ using ILGPU.Runtime.OpenCL;
 
 namespace DistTrain.Kernels;
 
-/// <summary>What <see cref="DeviceCatalog.List"/> says of one device.</summary>
+/// <summary>What <see cref="DeviceCatalog.List()"/> says of one device.</summary>
 /// <param name="Name">The name to open it by.</param>
 /// <param name="Kind">What executes its kernels.</param>
 /// <param name="Description">Hardware name and instruction set, or empty where it can't be used.</param>
@@ -44,16 +44,17 @@ public static class DeviceCatalog
     }
 
     /// <summary>All kinds of device with what this machine has of each; an absent or unusable one is listed with the reason.</summary>
-    public static IReadOnlyList<DeviceInfo> List()
+    public static IReadOnlyList<DeviceInfo> List() => [.. List(DeviceKind.Cpu), .. List(DeviceKind.Cuda), .. List(DeviceKind.OpenCl), .. List(DeviceKind.Emulator)];
+
+    /// <summary>The devices of one kind; no other kind's drivers are loaded.</summary>
+    public static IReadOnlyList<DeviceInfo> List(DeviceKind kind) => kind switch
     {
-        List<DeviceInfo> devices = [];
-        using (ComputeDevice cpu = Open("cpu")) devices.Add(Describe(cpu));
-        devices.AddRange(ListIlgpu(DeviceKind.Cuda));
-        devices.AddRange(ListIlgpu(DeviceKind.OpenCl));
-        devices.Add(ListOne("opencl:pocl", DeviceKind.OpenCl));
-        devices.Add(ListOne("ilgpu-cpu", DeviceKind.Emulator));
-        return devices;
-    }
+        DeviceKind.Cpu => [ListOne("cpu", kind)],
+        DeviceKind.Cuda => [.. ListIlgpu(kind)],
+        DeviceKind.OpenCl => [.. ListIlgpu(kind), ListOne("opencl:pocl", kind)],
+        DeviceKind.Emulator => [ListOne("ilgpu-cpu", kind)],
+        _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "no kind of device"),
+    };
 
     private static DeviceInfo Describe(ComputeDevice device) =>
         new(device.Name, device.Kind, device.Description, device.MemoryByteCount, device.CoreCount, null);

@@ -38,6 +38,19 @@ public sealed class LaunchSignalTests
     }
 
     [Fact]
+    public void Whenever_it_is_told_to_end_it_does()
+    {
+        // From the first instruction to ranks that run.
+        for (int delay = 20; delay <= 400; delay += 20)
+        {
+            using Launched launched = new("--", "sleep", "100");
+            Thread.Sleep(delay);
+            launched.Signal(Terminate);
+            Assert.Equal(143, launched.AwaitEnd().ExitCode);
+        }
+    }
+
+    [Fact]
     public void Ranks_that_do_not_go_in_the_grace_time_are_killed()
     {
         using Launched launched = Waiting(2, "trap '' TERM", "--grace", "0.3");
