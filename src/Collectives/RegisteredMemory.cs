@@ -45,7 +45,7 @@ public sealed class RegisteredMemory : IDisposable
         }
     }
 
-    /// <summary>Gives the memory back; collective.</summary>
+    /// <summary>Gives the memory back; collective. That of a communicator that failed goes with it.</summary>
     /// <exception cref="InvalidOperationException">Tensors still lie in it.</exception>
     public void Dispose()
     {

@@ -129,10 +129,7 @@ internal sealed class NcclCommunicator : ICommunicator
         ArgumentOutOfRangeException.ThrowIfLessThan(byteCount, 1);
         if (device != _device) throw new ArgumentException($"this communicator is {_device.Name}'s, {device.Name} is another device");
         nint pointer = _transport.Allocate(byteCount);
-        return new RegisteredMemory(device, pointer, byteCount, _transport.Hold, _transport.Release, memory =>
-        {
-            if (!_isDisposed) _transport.Free(memory.Pointer);
-        });
+        return new RegisteredMemory(device, pointer, byteCount, _transport.Hold, _transport.Release, memory => Free(memory.Pointer));
     }
 
     public ICommunicator? Split(int color, int key = 0)
@@ -171,6 +168,20 @@ internal sealed class NcclCommunicator : ICommunicator
         while (_held.TryDequeue(out (StreamEvent, Tensor? Send, Tensor? Receive) held)) LetGo(held.Send, held.Receive);
         _own?.Dispose();
         _transport.Dispose();
+    }
+
+    private void Free(nint memory)
+    {
+        // It goes with a communicator that failed. Every other call throws the failure: one of its own would hide what ended a program that disposes in a finally.
+        if (_isDisposed || Failure is not null) return;
+        try
+        {
+            _transport.Free(memory);
+        }
+        catch (CollectiveException failure) when (failure is not CollectiveMismatchException && Failure is not null)
+        {
+            // As above, while it waited.
+        }
     }
 
     private (long ElementCount, DType DType) Check(ExecutionStream stream, in Collective collective)

@@ -87,13 +87,7 @@ internal sealed class HostCommunicator : ICommunicator
         if (device.Kind != DeviceKind.Cpu) throw new ArgumentException($"{Transport} registers host memory only, {device.Name} is no CPU device; its tensors pass through page-locked memory by themselves");
         _queue?.Drain();
         nint pointer = _transport.Allocate(byteCount);
-        return new RegisteredMemory(device, pointer, byteCount, _transport.Hold, _transport.Release, memory =>
-        {
-            // With the communicator went all its memory.
-            if (_isDisposed) return;
-            _queue?.Drain();
-            _transport.Free(memory.Pointer);
-        });
+        return new RegisteredMemory(device, pointer, byteCount, _transport.Hold, _transport.Release, memory => Free(memory.Pointer));
     }
 
     public ICommunicator? Split(int color, int key = 0)
@@ -128,6 +122,21 @@ internal sealed class HostCommunicator : ICommunicator
             stream.Dispose();
         }
         _transport.Dispose();
+    }
+
+    private void Free(nint memory)
+    {
+        // With the communicator went all its memory; with one that failed it goes. Every other call throws the failure: one of its own would hide what ended a program that disposes in a finally.
+        if (_isDisposed || Failure is not null) return;
+        _queue?.Drain();
+        try
+        {
+            _transport.Free(memory);
+        }
+        catch (CollectiveException failure) when (failure is not CollectiveMismatchException && Failure is not null)
+        {
+            // As above, while it waited.
+        }
     }
 
     private (long ElementCount, DType DType) Check(ExecutionStream stream, in Collective collective)

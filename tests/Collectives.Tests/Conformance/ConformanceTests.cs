@@ -201,6 +201,31 @@ public sealed class ConformanceTests
         }, leavesTogether: false);
     }
 
+    // In a finally, an error of its own would hide the one that ended the program.
+    [Theory]
+    [InlineData(WorldKind.InProcess)]
+    [InlineData(WorldKind.SharedMemory)]
+    public void Registered_memory_of_a_communicator_that_failed_is_disposed_without_a_word(WorldKind kind)
+    {
+        Skip(kind);
+        World.Run(kind, 3, Options(null), (communicator, device) =>
+        {
+            RegisteredMemory before = communicator.Allocate(device, 4096), meanwhile = communicator.Allocate(device, 4096);
+            if (communicator.Rank == 2)
+            {
+                Thread.Sleep(50);
+                communicator.Abort("enough");
+            }
+            else
+            {
+                // Waits for the third rank, which does not come.
+                meanwhile.Dispose();
+            }
+            before.Dispose();
+            Assert.Contains("enough", Assert.Throws<CommunicatorAbortedException>(() => communicator.Barrier(device.DefaultStream)).Message, StringComparison.Ordinal);
+        }, leavesTogether: false);
+    }
+
     [Theory]
     [InlineData(WorldKind.InProcess)]
     [InlineData(WorldKind.SharedMemory)]
