@@ -75,7 +75,7 @@ internal static class CommandLineHost
             Console.Error.WriteLine($"disttrain: unknown {(word.StartsWith('-') ? "option" : "command or argument")} '{word}'.{NearestName.Hint(word, known)}");
         if (parsed.UnmatchedTokens.Count == 0)
             foreach (ParseError error in parsed.Errors) Console.Error.WriteLine($"disttrain: {FailureText.Of(error)}");
-        string path = command is RootCommand ? "disttrain" : $"disttrain {command.Name}";
+        string path = command is RootCommand ? "disttrain" : string.Join(' ', (string[])["disttrain", .. parsed.CommandResult.Parent is CommandResult { Command: not RootCommand and var parent } ? (string[])[parent.Name] : [], command.Name]);
         if (command.Name == "launch") Console.Error.WriteLine("The program to launch goes behind --, as in: disttrain launch --nproc-per-node 2 -- program arguments");
         Console.Error.WriteLine($"See: {path} --help");
         return ExitCode.Usage;

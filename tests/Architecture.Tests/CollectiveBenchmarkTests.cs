@@ -123,6 +123,8 @@ public sealed class CollectiveBenchmarkTests : IDisposable
     [InlineData("--algorithm auto chooses by fitted costs: run `bench allreduce --fit costs.json`", "--algorithm", "auto")]
     [InlineData("algorithms are those of all-reduce", "--verb", "broadcast", "--algorithm", "ring")]
     [InlineData("--json needs a value", "--json")]
+    [InlineData("--json '/nowhere/rows.json': expected the name of a file in a folder that exists", "--json", "/nowhere/rows.json")]
+    [InlineData("--alpha belongs to a simulation; add --simulate", "--alpha", "5us")]
     public void A_mistake_in_the_options_ends_with_exit_code_2_and_says_what_is_right(string expected, params string[] arguments)
     {
         (int exitCode, string output) = Run(arguments);

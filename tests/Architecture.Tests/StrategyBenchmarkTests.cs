@@ -93,7 +93,10 @@ public sealed class StrategyBenchmarkTests : IDisposable
     [InlineData("--ranks 0", "--ranks 0: expected 1 to 64")]
     [InlineData("--only sped", "--only sped: expected speed, shards, checkpoint, recovery, simulation. Did you mean 'speed'?")]
     [InlineData("--model conv", "--model conv: models are ")]
-    [InlineData("--rank 2", "unknown option '--rank'")]
+    [InlineData("--rank 2", "unknown option '--rank'. Did you mean '--ranks'?")]
+    [InlineData("--foo", "unknown option '--foo'")]
+    [InlineData("--only simulation --plot /nowhere/stall.svg", "--plot '/nowhere/stall.svg': expected the name of a file in a folder that exists")]
+    [InlineData("--against torch", "--against torch: expected torchsharp, none.")]
     [InlineData("--json", "--json needs a value")]
     [InlineData("--worker 1", "--worker is for processes that this program starts")]
     public void A_bad_option_is_named_and_ends_with_exit_code_2(string options, string message)

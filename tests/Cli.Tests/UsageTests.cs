@@ -46,6 +46,7 @@ public sealed class UsageTests
     [InlineData("--sync-batch-norm normalises by the batch of all devices", "train", "--strategy", "parameter-server", "--sync-batch-norm")]
     [InlineData("--strategy parameter-server sends gradients as they are", "train", "--strategy", "parameter-server", "--gradient-compression", "bf16")]
     [InlineData("--algorithm ring sums gradients among devices", "train", "--strategy", "parameter-server", "--algorithm", "ring")]
+    [InlineData("See: disttrain data fetch --help", "data", "fetch")]
     [InlineData("data fetch mnist: expected fashion-mnist. Did you mean 'fashion-mnist'?", "data", "fetch", "mnist")]
     public void A_word_that_is_not_understood_ends_with_exit_code_2_and_the_nearest_that_is(string message, params string[] arguments)
     {
@@ -83,6 +84,34 @@ public sealed class UsageTests
         Assert.Equal(1, result.ExitCode);
         Assert.Contains($"--checkpoint {folder["file/checkpoints"]}: the folder can't be made", result.Errors, StringComparison.Ordinal);
         Assert.DoesNotContain("epoch 1", result.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Weights_of_another_model_are_named_by_their_file()
+    {
+        using TemporaryFolder folder = new();
+        Assert.Equal(0, Tool.Run("train", "--data", "digits", "--steps", "1", "--output", folder["convnet"]).ExitCode);
+
+        ToolResult result = Tool.Run("train", "--data", "digits", "--steps", "1", "--model", "mlp", "--init", folder["convnet/weights.safetensors"], "--output", folder["mlp"]);
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains($"{folder["convnet/weights.safetensors"]} holds another model's weights: ", result.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Data_without_images_are_said_to_have_none()
+    {
+        using TemporaryFolder folder = new();
+        foreach (string part in (string[])["train", "t10k"])
+        {
+            File.WriteAllBytes(folder[$"{part}-images-idx3-ubyte"], [0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 8]);
+            File.WriteAllBytes(folder[$"{part}-labels-idx1-ubyte"], [0, 0, 8, 1, 0, 0, 0, 0]);
+        }
+
+        ToolResult result = Tool.Run("train", "--data", folder.Path);
+
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains($"--data {folder.Path}: there are 0 images to train and 0 to test on", result.Errors, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -135,11 +135,17 @@ public sealed record AllReduceOptions
         return options;
     }
 
+    private static readonly string[] s_simulated = ["--alpha", "--beta", "--gamma", "--bytes"];
+
     private void Check(Dictionary<string, string> values)
     {
         if (MaxBytes < MinBytes) throw new UsageException($"--max {MaxBytes} is less than --min {MinBytes}");
         if (MaxBytes > int.MaxValue) throw new UsageException($"--max {MaxBytes}: at most {int.MaxValue} bytes are measured");
         if (RankCount == 1 && Transport != "nccl") throw new UsageException("--ranks 1: there is nothing to exchange; expected at least 2");
+        OutputFile.Check("--json", JsonFile);
+        OutputFile.Check("--fit", FitFile);
+        OutputFile.Check("--plot", PlotFile);
+        if (SimulatedRanks is null && s_simulated.FirstOrDefault(values.ContainsKey) is { } link) throw new UsageException($"{link} belongs to a simulation; add --simulate 8..65536");
         if (SimulatedRanks is null && values.ContainsKey("--plot")) throw new UsageException("--plot draws a simulation; add --simulate 8..65536");
         if (SimulatedRanks is not null && CostsFile is null && !(values.ContainsKey("--alpha") && values.ContainsKey("--beta")))
             throw new UsageException("--simulate needs --alpha (seconds a message, as 5us) and --beta (seconds a byte, or 12.5GB/s), or --costs FILE");

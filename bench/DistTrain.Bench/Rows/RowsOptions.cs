@@ -89,6 +89,8 @@ public sealed record RowsOptions
         return Make(names, values);
     }
 
+    private static readonly string[] s_alone = [AllReduceCommand.Name, StrategyCommand.Name, StragglerCommand.Name], s_names = [.. BenchCatalog.Names, .. s_alone];
+
     private static RowsOptions Make(List<string> names, Dictionary<string, string> values)
     {
         string device = values.GetValueOrDefault("--device", "cpu").ToLowerInvariant();
@@ -97,9 +99,9 @@ public sealed record RowsOptions
         foreach (string peer in peers ?? [])
             if (!PeerCatalog.Names.Contains(peer)) throw new UsageException($"unknown peer '{peer}'; peers are {string.Join(", ", PeerCatalog.Names)}.{NearestName.Hint(peer, PeerCatalog.Names)}");
         foreach (string name in names)
-            if (name == AllReduceCommand.Name) throw new UsageException($"{name} is measured alone: its name comes first and its own options follow; see `bench {name} --help`");
+            if (s_alone.Contains(name)) throw new UsageException($"{name} is measured alone: its name comes first and its own options follow; see `bench {name} --help`");
             else if (name != "all" && !BenchCatalog.Names.Contains(name))
-                throw new UsageException($"unknown bench '{name}'; benches are {string.Join(", ", BenchCatalog.Names)}, {AllReduceCommand.Name}.{NearestName.Hint(name, [.. BenchCatalog.Names, AllReduceCommand.Name])}");
+                throw new UsageException($"unknown bench '{name}'; benches are {string.Join(", ", s_names)}.{NearestName.Hint(name, s_names)}");
         RowsOptions options = new()
         {
             Names = names.Contains("all") ? BenchCatalog.Names : names,
@@ -115,7 +117,9 @@ public sealed record RowsOptions
             IsHelp = values.ContainsKey("--help"),
         };
         if (options.Names.Count == 0 && !options.IsList && !options.IsHelp && options.PlotFile is null)
-            throw new UsageException($"no bench named; benches are {string.Join(", ", BenchCatalog.Names)}, or all");
+            throw new UsageException($"no bench named; benches are {string.Join(", ", s_names)}, or all (of those before {AllReduceCommand.Name})");
+        OutputFile.Check("--json", options.JsonFile);
+        OutputFile.Check("--plot", options.PlotFile);
         return options;
     }
 

@@ -10,6 +10,8 @@ public sealed record StrategyOptions
     /// <summary>What can be measured, by the word behind <c>--only</c>.</summary>
     public static IReadOnlyList<string> Parts { get; } = ["speed", "shards", "checkpoint", "recovery", "simulation"];
 
+    private static readonly string[] s_options = ["--model", "--ranks", "--batch", "--against", "--only", "--rounds", "--ms", "--alpha", "--beta", "--flops", "--sim-batch", "--plot", "--json"];
+
     internal const string Usage = """
         bench strategy: training under every strategy, beside as many independent runs, measured in turn.
           --model NAME          convnet (default), mlp or a resnet
@@ -68,9 +70,11 @@ public sealed record StrategyOptions
         StrategyOptions options = new();
         for (int i = 0; i < arguments.Count; i += 2)
         {
-            string name = arguments[i], value = i + 1 < arguments.Count ? arguments[i + 1] : throw new UsageException($"{name} needs a value; see `bench strategy --help`");
+            string name = arguments[i], value = i + 1 < arguments.Count || !s_options.Contains(name) ? arguments.ElementAtOrDefault(i + 1) ?? "" : throw new UsageException($"{name} needs a value; see `bench strategy --help`");
             options = options.With(name, value);
         }
+        OutputFile.Check("--plot", options.PlotFile);
+        OutputFile.Check("--json", options.JsonFile);
         return options;
     }
 
@@ -79,7 +83,7 @@ public sealed record StrategyOptions
         "--model" => this with { Model = Runtime.ModelCatalog.Names.Contains(value) ? value : throw new UsageException($"--model {value}: models are {string.Join(", ", Runtime.ModelCatalog.Names)}") },
         "--ranks" => this with { Ranks = [.. value.Split(',').Select(part => Whole(name, part, 1, 64)).Distinct().Order()] },
         "--batch" => this with { Batch = Whole(name, value, 1, 1 << 16) },
-        "--against" => this with { Against = value == "none" ? [] : Words(name, value, ["torchsharp"]) },
+        "--against" => this with { Against = value == "none" ? [] : Words(name, value, ["torchsharp", "none"]) },
         "--only" => this with { Only = Words(name, value, Parts) },
         "--rounds" => this with { Rounds = Whole(name, value, 1, 1000) },
         "--ms" => this with { Milliseconds = Whole(name, value, 1, 600_000) },
@@ -89,7 +93,7 @@ public sealed record StrategyOptions
         "--sim-batch" => this with { SimulatedBatch = Whole(name, value, 1, 1 << 20) },
         "--plot" => this with { PlotFile = value },
         "--json" => this with { JsonFile = value },
-        _ => throw new UsageException($"unknown option '{name}'; see `bench strategy --help`"),
+        _ => throw new UsageException($"unknown option '{name}'.{NearestName.Hint(name, s_options)} See `bench strategy --help`"),
     };
 
     private static string[] Words(string name, string value, IReadOnlyList<string> known)

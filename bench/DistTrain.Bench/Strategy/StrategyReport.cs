@@ -85,7 +85,7 @@ public sealed class StrategyReport(StrategyOptions options, TextWriter output)
             using SpeedContest contest = new(options, meter, Console.Error);
             IReadOnlyList<SpeedResult> results = contest.RunShards(model, ShardCount, ShardSamples);
             double cost = 1 - results[1].Relative(results[0]);
-            Print($"{model}: {ShardCount} virtual shards of {ShardSamples} samples on 2 replicas beside accumulation over equal micro-batches", Invariant($"{cost:P1} slower"));
+            Print($"{model}: {ShardCount} virtual shards of {ShardSamples} samples on 2 replicas beside accumulation over equal micro-batches", Invariant($"{Math.Abs(cost):P1} {(cost < 0 ? "faster" : "slower")}"));
             Add("virtual-shards", $"{model}, {ShardCount} shards of {ShardSamples}", 2, "inprocess", "mirrored", "disttrain", cost, "of the speed", "lower");
         }
         Save();

@@ -32,7 +32,14 @@ internal static class ModelFile
     public static void LoadInto(ExecutionStream stream, Module model, string file)
     {
         using SafetensorsReader reader = SafetensorsReader.Open(file);
-        LoadInto(stream, model, reader);
+        try
+        {
+            LoadInto(stream, model, reader);
+        }
+        catch (StateMismatchException failure)
+        {
+            throw new InvalidDataException($"{file} holds another model's weights: {failure.Message}", failure);
+        }
     }
 
     private static void LoadInto(ExecutionStream stream, Module model, SafetensorsReader reader)

@@ -23,6 +23,7 @@ internal sealed class TrainingRun : IDisposable
         DataSetCatalog catalog = new();
         _train = DataChoice.Load(catalog, options.Data, DataSplit.Train);
         _test = DataChoice.Load(catalog, options.Data, DataSplit.Test);
+        if (_train.Count == 0 || _test.Count == 0) throw new InvalidDataException($"--data {options.Data}: there are {_train.Count} images to train and {_test.Count} to test on, at least one of each is needed");
         InputScale scale = options.InputScale is { } divisor ? new InputScale(divisor) : InputScale.Unit(_train);
         _description = new ModelDescription(options.Model, _train.Channels, _train.Height, _train.Width, _train.ClassNames, scale.Divisor);
         _batches = new ImageBatchSource(_train, new ImageBatchOptions(options.BatchSize, options.Shuffle, options.Seed, Scale: new InputScale(_description.InputScale)));
