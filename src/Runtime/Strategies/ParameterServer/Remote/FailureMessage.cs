@@ -55,10 +55,9 @@ internal static class FailureMessage
         if (kind == Kind.StateMismatch)
         {
             List<string> missing = Names(ref reader), unexpected = Names(ref reader), mismatched = Names(ref reader);
-            return new StateMismatchException(missing, unexpected, mismatched);
+            return new StateMismatchException(missing, unexpected, mismatched).In($"{server} has another model's variables");
         }
-        // The other side may have proved nothing yet: its words are shown as its words, without what a terminal would obey.
-        string text = new([.. reader.Text(MaxTextByteCount).Select(letter => char.IsControl(letter) ? '?' : letter)]);
+        string text = Plain(reader.Text(MaxTextByteCount));
         return kind switch
         {
             Kind.Full => new ParameterConnectionException(text),
@@ -79,9 +78,12 @@ internal static class FailureMessage
     {
         int count = reader.Count(leastByteCount: sizeof(int), MaxNames + 1);
         List<string> names = new(count);
-        for (int i = 0; i < count; i++) names.Add(reader.Text(MaxTextByteCount));
+        for (int i = 0; i < count; i++) names.Add(Plain(reader.Text(MaxTextByteCount)));
         return names;
     }
+
+    // The other side may have proved nothing yet: its words are shown as its words, without what a terminal would obey.
+    private static string Plain(string text) => new([.. text.Select(letter => char.IsControl(letter) ? '?' : letter)]);
 
     private static string Cut(string text) => text.Length <= MaxTextLength ? text : text[..MaxTextLength] + "...";
 }
