@@ -19,7 +19,7 @@ internal static class CommandLineHost
         if (parsed.Errors.Count > 0) return ReportUsage(parsed);
         try
         {
-            if (isBench) return BenchCommand.Run(args[1..]);
+            if (isBench) return BenchCommand.Run(args[1..], interruption.Token);
             InvocationConfiguration configuration = new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
             return parsed.InvokeAsync(configuration, interruption.Token).GetAwaiter().GetResult();
         }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Xml.Linq;
@@ -131,6 +132,43 @@ public sealed class CollectiveBenchmarkTests : IDisposable
 
         Assert.Equal(2, exitCode);
         Assert.Contains(expected, output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_bench_that_is_told_to_end_leaves_no_process()
+    {
+        string configuration = new DirectoryInfo(AppContext.BaseDirectory).Name;
+        ProcessStartInfo start = new("dotnet", [Repository.PathOf("artifacts", "bin", "DistTrain.Cli", configuration, "disttrain.dll"), "bench", "allreduce", "--transport", "inprocess", "--against", "none", "--rounds", "1000"]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        start.Environment["DISTTRAIN_BENCH"] = Repository.PathOf("artifacts", "bin", "DistTrain.Bench", configuration, "DistTrain.Bench.dll");
+        using Process bench = Process.Start(start)!;
+        try
+        {
+            string children = "";
+            Assert.True(SpinWait.SpinUntil(() => (children = ChildrenOf(bench.Id)).Trim().Length > 0, TimeSpan.FromSeconds(30)), "it starts nothing");
+
+            using (Process kill = Process.Start("kill", ["-TERM", $"{bench.Id}"])) kill.WaitForExit();
+
+            Assert.True(bench.WaitForExit(TimeSpan.FromSeconds(20)), "it goes on");
+            Assert.Equal(143, bench.ExitCode);
+            foreach (string child in children.Split(' ', StringSplitOptions.RemoveEmptyEntries)) Assert.True(SpinWait.SpinUntil(() => !Directory.Exists($"/proc/{child}"), TimeSpan.FromSeconds(5)), $"process {child} is left over");
+        }
+        finally
+        {
+            if (!bench.HasExited) bench.Kill(entireProcessTree: true);
+        }
+    }
+
+    private static string ChildrenOf(int process)
+    {
+        try
+        {
+            return string.Join(' ', Directory.EnumerateDirectories($"/proc/{process}/task").Select(thread => File.ReadAllText(Path.Combine(thread, "children"))));
+        }
+        catch (IOException)
+        {
+            // A thread ended in the middle of it.
+            return "";
+        }
     }
 
     [Fact]

@@ -12,12 +12,12 @@ internal static class BenchCommand
     {
         Argument<string[]> arguments = new("arguments") { Description = "NAME [--against PEERS] [--threads LIST] [--json FILE], or --list", Arity = ArgumentArity.ZeroOrMore };
         Command command = new("bench", "Runs benchmarks, ours and peers' in turn (the program in bench/).") { arguments };
-        command.SetAction(parsed => Run(parsed.GetValue(arguments) ?? []));
+        command.SetAction((parsed, cancellation) => Task.FromResult(Run(parsed.GetValue(arguments) ?? [], cancellation)));
         return command;
     }
 
-    /// <summary>The arguments exactly as given after the word bench: options belong to the benchmark program.</summary>
-    public static int Run(IReadOnlyList<string> arguments)
+    /// <summary>The arguments exactly as given after the word bench: options belong to the benchmark program, which ends with this one.</summary>
+    public static int Run(IReadOnlyList<string> arguments, CancellationToken cancellation)
     {
         string? program = Environment.GetEnvironmentVariable(ProgramVariable);
         if (string.IsNullOrEmpty(program) || !File.Exists(program))
@@ -27,7 +27,9 @@ internal static class BenchCommand
         start.ArgumentList.Add("rows");
         foreach (string argument in arguments) start.ArgumentList.Add(argument);
         using Process process = Process.Start(start) ?? throw new InvalidOperationException($"can't start {program}");
-        process.WaitForExit();
+        // A signal to this process alone: its ranks and peers must not be left over.
+        using (cancellation.Register(() => process.Kill(entireProcessTree: true))) process.WaitForExit();
+        cancellation.ThrowIfCancellationRequested();
         return process.ExitCode;
     }
 }
