@@ -12,6 +12,7 @@ public sealed class UsageTests
     [InlineData("--optimizer adamv: expected sgd, adam, adamw. Did you mean 'adam'?", "train", "--optimizer", "adamv")]
     [InlineData("Did you mean 'digits'?", "train", "--data", "digit")]
     [InlineData("Did you mean 'cuda:0'?", "train", "--device", "cude:0")]
+    [InlineData("--device cpu:0/2, cpu:0/2: cpu:0/2 is named twice; each replica needs its own (slices of the CPU are cpu:0/2, cpu:1/2)", "train", "--device", "cpu:0/2, cpu:0/2")]
     [InlineData("--epochs 0: expected 1 or more", "train", "--epochs", "0")]
     [InlineData("--sync-batch-norm and --virtual-shards exclude each other", "train", "--sync-batch-norm", "--virtual-shards", "4")]
     [InlineData("--gradient-compression: 'topk:2' is no gradient compression: expected none, bf16, or topk:RATIO", "train", "--gradient-compression", "topk:2")]

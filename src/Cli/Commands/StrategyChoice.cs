@@ -22,6 +22,8 @@ internal static class StrategyChoice
         if (options.Strategy != ParameterServer && (options.Servers != 1 || options.StalenessBound is not null || options.GradientsPerUpdate != 1))
             throw new UsageException("--servers, --staleness-bound and --gradients-per-update belong to --strategy parameter-server");
         if (options.Strategy != Sharded && options.ShardingStage != 2) throw new UsageException("--sharding-stage belongs to --strategy sharded");
+        if (options.Device.Split(',', StringSplitOptions.TrimEntries).GroupBy(name => name).FirstOrDefault(group => group.Count() > 1) is { } twice)
+            throw new UsageException($"--device {options.Device}: {twice.Key} is named twice; each replica needs its own (slices of the CPU are cpu:0/2, cpu:1/2)");
         if (options.Strategy is null) return;
         Choice.Check("--strategy", options.Strategy, s_strategies);
         int devices = options.Device.Split(',').Length;
