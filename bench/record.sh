@@ -8,6 +8,8 @@ folder=$root/bench/results/$1
 shift
 mkdir -p "$folder"
 dotnet build "$root/bench/DistTrain.Bench" -c Release -v quiet -nologo
+# The compiler stays, and works on for half a minute on a core that is to be measured.
+dotnet build-server shutdown >/dev/null
 program="dotnet $root/artifacts/bin/DistTrain.Bench/release/DistTrain.Bench.dll"
 $program rows all --json "$folder/rows.json" "$@" 2>&1 | tee "$folder/table.tmp"
 {

@@ -12,6 +12,8 @@ table=$(mktemp)
 trap 'rm -f "$table"' EXIT
 dotnet build "$root/src/Cli" -c Release -v quiet -nologo
 dotnet build "$root/bench/DistTrain.Bench" -c Release -v quiet -nologo
+# The compiler stays, and works on for half a minute on a core that is to be measured.
+dotnet build-server shutdown >/dev/null
 dotnet "$root/artifacts/bin/DistTrain.Bench/release/DistTrain.Bench.dll" rows strategy --json "$folder/strategy.json" --plot "$root/docs/communication-stall.svg" "$@" 2>&1 | tee "$table"
 {
     echo "# Strategies on $(basename "$folder")"
