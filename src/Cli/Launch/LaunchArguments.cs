@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using DistTrain.Kernels;
 using DistTrain.Runtime;
 
 namespace DistTrain.Cli;
@@ -9,7 +10,7 @@ internal sealed class LaunchArguments
 {
     private const int MostProcesses = 4096, MostNodes = 256, MostRestarts = 1_000_000, DefaultPort = 29500;
 
-    private readonly Option<string?> _processes = new("--nproc-per-node") { Description = "ranks on this machine (1)" };
+    private readonly Option<string?> _processes = new("--nproc-per-node") { Description = "ranks on this machine (1); gpu, cpu: one for each; auto: one for each GPU, or one" };
     private readonly Option<string?> _nodes = new("--nnodes") { Description = "machines, or MIN:MAX for a group that goes on with those who are there (1)" };
     private readonly Option<string?> _nodeRank = new("--node-rank") { Description = "which machine this is; 0 hosts the meeting place (default: the one with the master's address)" };
     private readonly Option<string?> _address = new("--master-addr") { Description = "host where machines and ranks meet (127.0.0.1)" };
@@ -38,18 +39,19 @@ internal sealed class LaunchArguments
         string cores = parsed.GetValue(_cores)!;
         Choice.Check("--cores", cores, ["share", "all"]);
         (int least, int most) = Nodes(Text(parsed, _nodes, "PET_NNODES"));
-        string? address = Text(parsed, _address, "PET_MASTER_ADDR");
+        (string? endpoint, int endpointPort) = Endpoint(most > 1 ? DefaultPort : 0);
+        string? address = Text(parsed, _address, "PET_MASTER_ADDR") ?? endpoint;
         bool isServed = parsed.GetValue(_servers) is not null || parsed.GetValue(_role) is not null;
         if (most > 1 && address is null && !isServed) throw new UsageException("--nnodes: expected --master-addr with the host that all machines can reach");
         LaunchOptions options = new()
         {
             Command = program,
-            ProcessesPerNode = Number(parsed, _processes, "PET_NPROC_PER_NODE", 1, 1, MostProcesses),
+            ProcessesPerNode = Processes(parsed),
             MinNodes = least,
             MaxNodes = most,
             NodeRank = Text(parsed, _nodeRank, "PET_NODE_RANK") is null ? null : Number(parsed, _nodeRank, "PET_NODE_RANK", 0, 0, most - 1),
             MasterAddress = address ?? "127.0.0.1",
-            MasterPort = Number(parsed, _port, "PET_MASTER_PORT", most > 1 ? DefaultPort : 0, 1, 65535),
+            MasterPort = Number(parsed, _port, "PET_MASTER_PORT", endpointPort, 1, 65535),
             MaxRestarts = Number(parsed, _restarts, "PET_MAX_RESTARTS", 0, 0, MostRestarts),
             LogFolder = Text(parsed, _logs, "PET_LOG_DIR") is { } folder ? Path.GetFullPath(folder) : null,
             RunId = RunId(Text(parsed, _runId, "PET_RDZV_ID"), most),
@@ -104,6 +106,31 @@ internal sealed class LaunchArguments
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most
             ? number
             : throw new UsageException($"{Origin(parsed, option, variable)} {text}: expected a whole number from {least} to {most}");
+    }
+
+    // The words are torchrun's, which Kubeflow passes on. A process uses all cores, so that without GPUs one is enough.
+    private int Processes(ParseResult parsed)
+    {
+        const string Variable = "PET_NPROC_PER_NODE";
+        string? text = Text(parsed, _processes, Variable);
+        if (text == "cpu") return Environment.ProcessorCount;
+        if (text is not ("auto" or "gpu")) return Number(parsed, _processes, Variable, 1, 1, MostProcesses);
+        IReadOnlyList<DeviceInfo> found = DeviceCatalog.List(DeviceKind.Cuda);
+        int usable = found.Count(device => device.Unusable is null);
+        if (usable == 0 && text == "gpu") throw new UsageException($"{Origin(parsed, _processes, Variable)} gpu: {found[0].Name}: {found[0].Unusable}");
+        return Math.Max(1, usable);
+    }
+
+    // Where torchrun would meet; with several machines ours meet there too.
+    private static (string? Address, int Port) Endpoint(int otherwise)
+    {
+        const string Variable = "PET_RDZV_ENDPOINT";
+        if (Environment.GetEnvironmentVariable(Variable) is not { Length: > 0 } text) return (null, otherwise);
+        int colon = text.LastIndexOf(':');
+        if (colon < 0) return (text, otherwise);
+        return colon > 0 && int.TryParse(text[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port is >= 1 and <= 65535
+            ? (text[..colon], port)
+            : throw new UsageException($"environment variable {Variable} {text}: expected HOST:PORT");
     }
 
     private static TimeSpan Seconds(ParseResult parsed, Option<string?> option, string? variable, double otherwise, double least, double most)

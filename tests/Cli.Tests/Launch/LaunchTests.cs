@@ -1,4 +1,5 @@
 using DistTrain.Collectives;
+using DistTrain.Kernels;
 
 namespace DistTrain.Cli.Tests;
 
@@ -165,6 +166,15 @@ public sealed class LaunchTests
     public void Options_that_are_not_given_come_from_torchruns_variables_and_are_blamed_by_their_names()
     {
         Assert.Equal("[0] 3 2\n", Tool.RunWith([("PET_NPROC_PER_NODE", "2"), ("PET_MAX_RESTARTS", "3")], "launch", "--", "bash", "-c", "[ $RANK = 1 ] || echo $TORCHELASTIC_MAX_RESTARTS $WORLD_SIZE").Output);
+        // Kubeflow's default; without GPUs a process has the whole machine.
+        if (DeviceCatalog.List(DeviceKind.Cuda).All(gpu => gpu.Unusable is not null))
+        {
+            Assert.Equal("[0] 1\n", Tool.RunWith([("PET_NPROC_PER_NODE", "auto")], "launch", "--", "bash", "-c", "echo $WORLD_SIZE").Output);
+            Assert.Contains("environment variable PET_NPROC_PER_NODE gpu: cuda:0: ", Tool.RunWith([("PET_NPROC_PER_NODE", "gpu")], "launch", "--", "true").Errors, StringComparison.Ordinal);
+        }
+        Assert.Equal($"[0] {Environment.ProcessorCount}\n", Tool.Run(["launch", "--nproc-per-node", "cpu", "--", "bash", "-c", "[ $RANK != 0 ] || echo $WORLD_SIZE"]).Output);
+        Assert.Equal("[0] node7 4711\n", Tool.RunWith([("PET_RDZV_ENDPOINT", "node7:4711")], "launch", "--", "bash", "-c", "echo $MASTER_ADDR $MASTER_PORT").Output);
+        Assert.Contains("environment variable PET_RDZV_ENDPOINT node7:x: expected HOST:PORT", Tool.RunWith([("PET_RDZV_ENDPOINT", "node7:x")], "launch", "--", "true").Errors, StringComparison.Ordinal);
         Assert.Contains("environment variable PET_MAX_RESTARTS few: expected a whole number from 0", Tool.RunWith([("PET_MAX_RESTARTS", "few")], "launch", "--", "true").Errors, StringComparison.Ordinal);
     }
 
