@@ -63,6 +63,13 @@ if command -v cmake >/dev/null && command -v cc >/dev/null; then
     shim=$!
 fi
 
+# Each failed test of a log with its message and stack, and nothing of the hundreds that were skipped.
+failures() { # log
+    awk '/^ ? ? ? ?[^ ]/ { failing = /^    .*\[FAIL\]$/ || /^    \[.* Failure/ } failing' "$1" | head -400
+}
+failed_tests=$(mktemp)
+trap 'rm -f "$failed_tests"' EXIT
+
 passed=0 failed=0 skipped=0
 for project in tests/*.Tests; do
     name=$(basename "$project")
@@ -73,8 +80,7 @@ for project in tests/*.Tests; do
     status=$?
     summary=$(grep -E 'Total: [0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+' "$log" | tail -1)
     if [[ ! $summary =~ Total:\ ([0-9]+),\ Errors:\ ([0-9]+),\ Failed:\ ([0-9]+),\ Skipped:\ ([0-9]+),\ Not\ Run:\ ([0-9]+) ]]; then
-        tail -40 "$log"
-        echo "$name ended with exit code $status and no summary"
+        { tail -40 "$log"; echo "$name ended with exit code $status and no summary [FAIL]"; } | tee -a "$failed_tests"
         failed=$((failed + 1))
         continue
     fi
@@ -83,9 +89,9 @@ for project in tests/*.Tests; do
     failed=$((failed + bad))
     passed=$((passed + BASH_REMATCH[1] - BASH_REMATCH[3] - BASH_REMATCH[4] - BASH_REMATCH[5]))
     if ((bad > 0)); then
-        grep -v '\[SKIP\]' "$log" | tail -200
+        failures "$log" | tee -a "$failed_tests"
     elif ((status != 0)); then
-        echo "$name ended with exit code $status although no test failed"
+        echo "$name ended with exit code $status although no test failed [FAIL]" | tee -a "$failed_tests"
         failed=$((failed + 1))
     fi
     echo "   ${summary#*Tests  }"
@@ -109,6 +115,12 @@ if [[ -n $shim ]]; then
 else
     echo "   skipped: cmake and a C compiler are needed (Debian: apt-get install cmake gcc)"
     skipped=$((skipped + 1))
+fi
+# Again at the end, where who reads only the last page sees them.
+if [[ -s $failed_tests ]]; then
+    echo "== failed"
+    head -100 "$failed_tests"
+    grep '\[FAIL\]$' "$failed_tests"
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 ((failed == 0))
