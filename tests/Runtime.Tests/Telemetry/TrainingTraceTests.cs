@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using DistTrain.Collectives;
 using DistTrain.Ingest;
 using DistTrain.Kernels;
@@ -46,8 +47,13 @@ public sealed class TrainingTraceTests : IDisposable
     {
         using MirroredStrategy strategy = new([Device(), Device()], ownsDevices: true);
         using TrainingTrace trace = TrainingTrace.Start(strategy);
-        // The second layer's gradients are there long before the first one's.
-        Train(strategy, Options(), [64, 512, 512, 4], new VariableOptions { FirstBucketByteCount = 256, BucketByteCount = 1 << 16 });
+        using StrategyTrainer trainer = new(strategy, replica =>
+        {
+            WaitingForABucket model = new(replica);
+            model.Initialize(replica.Stream, 11);
+            return model;
+        }, p => new Sgd(p, 0.9f), Options(), new VariableOptions { FirstBucketByteCount = 256, BucketByteCount = 1 << 16 });
+        trainer.Train(s_batches);
 
         TraceReading read = new(trace.Save(Path.Combine(_folder, "out.json"))!);
 
@@ -170,14 +176,61 @@ public sealed class TrainingTraceTests : IDisposable
 
     private static TrainerOptions Options() => new() { EpochCount = 2, LogEvery = 3, Schedule = LearningRateSchedule.Constant(0.05f), StepLimit = StepCount };
 
-    private static void Train(Strategy strategy, TrainerOptions options, int[]? layers = null, VariableOptions? variables = null)
+    private static void Train(Strategy strategy, TrainerOptions options)
     {
         using StrategyTrainer trainer = new(strategy, replica =>
         {
-            Mlp model = new(layers ?? [64, 16, 4]);
+            Mlp model = new(64, 16, 4);
             model.Initialize(replica.Stream, 11);
             return model;
-        }, p => new Sgd(p, 0.9f), options, variables);
+        }, p => new Sgd(p, 0.9f), options);
         trainer.Train(s_batches);
+    }
+
+    /// <summary>Whether a bucket is reduced while backward runs is for the scheduler to say: here backward waits, before its last layer, until a large one was.</summary>
+    private sealed class WaitingForABucket : Module
+    {
+        private const int Width = 512;
+        private readonly Replica _replica;
+        private readonly Linear _first, _second, _third;
+
+        public WaitingForABucket(Replica replica)
+        {
+            _replica = replica;
+            _first = Register("first", new Linear(64, Width, Activation.Relu));
+            _second = Register("second", new Linear(Width, Width, Activation.Relu));
+            _third = Register("third", new Linear(Width, 4));
+        }
+
+        public override Variable Forward(Variable input)
+        {
+            Stopwatch watch = Stopwatch.StartNew();
+            return _third.Forward(_second.Forward(Wait.Apply(_first.Forward(ReshapeFunction.Flatten(input)), () => IsReduced(watch.Elapsed))));
+        }
+
+        private bool IsReduced(TimeSpan since) =>
+            _replica.Communicator.FlightRecords(_replica.Index).Any(record => record.State == FlightState.Done && record.Call.ElementCount == Width * Width && record.Age < since);
+    }
+
+    /// <summary>The input, whose gradient waits for something.</summary>
+    private sealed class Wait : Function
+    {
+        private readonly Variable _input;
+        private readonly Func<bool> _isOver;
+
+        private Wait(Variable input, Func<bool> isOver) => (_input, _isOver) = (input, isOver);
+
+        public static Variable Apply(Variable input, Func<bool> isOver)
+        {
+            Variable output = input.Tape.Adopt(input.Value.Reshape(input.Shape));
+            output.Views(input);
+            return input.Tape.Record(output, new Wait(input, isOver));
+        }
+
+        protected internal override void BackwardInput()
+        {
+            Assert.True(SpinWait.SpinUntil(_isOver, TimeSpan.FromSeconds(60)), "no bucket is reduced while backward runs");
+            PassOutputGradient(_input);
+        }
     }
 }
