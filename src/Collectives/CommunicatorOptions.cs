@@ -9,7 +9,10 @@ public sealed record CommunicatorOptions
     /// <summary>What reductions promise about their order.</summary>
     public Determinism Determinism { get; init; }
 
-    /// <summary>The all-reduce algorithm to run over sends and receives instead of the transport's own way; null: the transport's own.</summary>
+    /// <summary>
+    /// The all-reduce algorithm to run over sends and receives instead of the transport's own way; null: the transport's own. With the ring, reduce-scatter and all-gather, which are its two
+    /// halves, go along it, too.
+    /// </summary>
     public AllReduceAlgorithm? Algorithm { get; init; }
 
     /// <summary>Picks the algorithm for each size instead of <see cref="Algorithm"/>; null: no choice. Sizes it has no entry for use the transport's own way.</summary>
@@ -28,6 +31,9 @@ public sealed record CommunicatorOptions
     /// A folder for <c>flight-rank-R.txt</c>: what all ranks had called last, written when the communicator fails; null: what <c>DISTTRAIN_FLIGHT_FOLDER</c> names, or nothing is written.
     /// </summary>
     public string? FlightFolder { get; init; }
+
+    /// <summary>Whether a verb is a half of the ring that is wished for.</summary>
+    internal bool HasRingHalves(CollectiveVerb verb) => Algorithm == AllReduceAlgorithm.Ring && verb is CollectiveVerb.ReduceScatter or CollectiveVerb.AllGather;
 
     internal void Check()
     {

@@ -18,6 +18,7 @@ public sealed class RingTests
 
         Expect("mirrored", Tool.Run([.. ring, "--strategy", "mirrored", "--device", "cpu:0/2,cpu:1/2", "--output", folder["mirrored"]]));
         Expect("central-storage", Tool.Run([.. ring, "--strategy", "central-storage", "--device", "cpu:0/2,cpu:1/2", "--output", folder["central-storage"]]));
+        Expect("sharded", Tool.Run([.. ring, "--strategy", "sharded", "--sharding-stage", "3", "--device", "cpu:0/2,cpu:1/2", "--output", folder["sharded"]]));
         Expect("multi-worker", Tool.Run(["launch", "--nproc-per-node", "2", "--", "dotnet", Tool.Program, .. ring, "--strategy", "multi-worker", "--output", folder["multi-worker"]]));
 
         void Expect(string strategy, ToolResult result)

@@ -9,17 +9,18 @@ public sealed class RingTrainingTests : IDisposable
     private readonly (string, string?)[] _secret = Ranks.NewSecret();
 
     [Theory]
-    [InlineData(2, "sgd", 1e-5)]
-    [InlineData(3, "adam", 1e-3)]
-    [InlineData(4, "sgd", 1e-5)]
-    public void Ranks_of_open_mpi_train_over_the_ring_to_the_one_device_weights_with_the_same_bits_on_all(int count, string optimizer, double tolerance)
+    [InlineData(2, "sgd", 1e-5, "multi-worker")]
+    [InlineData(3, "adam", 1e-3, "multi-worker")]
+    [InlineData(4, "sgd", 1e-5, "multi-worker")]
+    [InlineData(3, "sgd", 1e-5, "sharded")]
+    public void Ranks_of_open_mpi_train_over_the_ring_to_the_one_device_weights_with_the_same_bits_on_all(int count, string optimizer, double tolerance, string strategy)
     {
         MpirunScriptTests.SkipWithoutOpenMpi();
         float[] expected = Weights("one", Command.Run([], Repository.Tool[0], [.. Repository.Tool[1..], .. Train(optimizer, "one")]));
 
         string[] root = Environment.UserName == "root" ? ["--allow-run-as-root"] : [];
         CommandResult result = Command.Run([("TERM", "dumb"), .. _secret], "mpirun.openmpi",
-            [.. root, "--oversubscribe", "--bind-to", "none", "-n", $"{count}", .. Repository.Tool, .. Train(optimizer, "ring"), "--strategy", "multi-worker", "--algorithm", "ring", "--check-replicas"]);
+            [.. root, "--oversubscribe", "--bind-to", "none", "-n", $"{count}", .. Repository.Tool, .. Train(optimizer, "ring"), "--strategy", strategy, "--algorithm", "ring", "--check-replicas"]);
 
         float[] found = Weights("ring", result);
         Assert.Equal(expected.Length, found.Length);

@@ -15,6 +15,7 @@ internal sealed class NcclCommunicator : ICommunicator
     private readonly NcclWatch _watch;
     private readonly DeviceMessages _messages;
     private readonly DeviceFixedOrder _fixedOrder;
+    private readonly DeviceRingHalves _ringHalves;
     private readonly Dictionary<AllReduceAlgorithm, DevicePlan> _plans = [];
     private readonly Queue<(StreamEvent Point, Tensor? Send, Tensor? Receive)> _held = [];
     private ExecutionStream? _own, _lastStream;
@@ -28,6 +29,7 @@ internal sealed class NcclCommunicator : ICommunicator
         _watch = new NcclWatch(transport);
         _messages = new DeviceMessages(transport);
         _fixedOrder = new DeviceFixedOrder(_messages);
+        _ringHalves = new DeviceRingHalves(_messages);
     }
 
     public int Rank => _transport.Rank;
@@ -223,7 +225,9 @@ internal sealed class NcclCommunicator : ICommunicator
 
     private bool TryRunOurs(ExecutionStream stream, in Collective c, DType dtype)
     {
-        if (WorldSize == 1 || !c.Verb.Reduces()) return false;
+        if (WorldSize == 1) return false;
+        if (_options.HasRingHalves(c.Verb)) return TryRunRingHalf(stream, c, dtype);
+        if (!c.Verb.Reduces()) return false;
         bool isFixed = _options.Determinism == Determinism.FixedOrder;
         AllReduceAlgorithm? wanted = c.Verb == CollectiveVerb.AllReduce ? _options.Chooser?.Choose(WorldSize, (double)c.Send!.ByteCount) ?? _options.Algorithm : null;
         if (!isFixed && wanted is null) return false;
@@ -243,6 +247,16 @@ internal sealed class NcclCommunicator : ICommunicator
         }
         if (c.Send!.Pointer != c.Receive!.Pointer) send.CopyTo(stream, receive!);
         Plan(wanted!.Value).Run(stream, receive!, c.Op);
+        return true;
+    }
+
+    private bool TryRunRingHalf(ExecutionStream stream, in Collective c, DType dtype)
+    {
+        if (c.Verb == CollectiveVerb.ReduceScatter && !DeviceReduction.Supports(dtype, c.Op)) return false;
+        using Tensor send = Flat(c.Send!), receive = Flat(c.Receive!);
+        if (send.ElementCount == 0 || receive.ElementCount == 0) return true;
+        if (c.Verb == CollectiveVerb.ReduceScatter) _ringHalves.ReduceScatter(stream, send, receive, c.Op);
+        else _ringHalves.AllGather(stream, send, receive);
         return true;
     }
 

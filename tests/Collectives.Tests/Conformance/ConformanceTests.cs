@@ -34,7 +34,8 @@ public sealed class ConformanceTests
             Random random = new(seed);
             for (int trial = 0; trial < (s_isSoak ? 400 : 60); trial++)
             {
-                CollectiveVerb verb = algorithm is null ? s_verbs[random.Next(s_verbs.Length)] : CollectiveVerb.AllReduce;
+                // The ring's two halves are verbs by themselves.
+                CollectiveVerb verb = algorithm switch { null => s_verbs[random.Next(s_verbs.Length)], AllReduceAlgorithm.Ring => s_verbs[random.Next(3)], _ => CollectiveVerb.AllReduce };
                 Check(communicator, device, verb, TestValues.Types[random.Next(6)], (ReduceOp)random.Next(5), random.Next(worldSize), s_sizes[random.Next(s_sizes.Length)],
                     isInPlace: random.Next(2) == 0, misalignment: random.Next(3), isAsync: random.Next(4) == 0);
             }

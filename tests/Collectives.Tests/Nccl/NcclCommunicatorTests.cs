@@ -29,7 +29,7 @@ public sealed class NcclCommunicatorTests
         Random random = new(worldSize);
         for (int trial = 0; trial < 60; trial++)
         {
-            CollectiveVerb verb = algorithm is null ? s_verbs[random.Next(s_verbs.Length)] : CollectiveVerb.AllReduce;
+            CollectiveVerb verb = algorithm switch { null => s_verbs[random.Next(s_verbs.Length)], AllReduceAlgorithm.Ring => s_verbs[random.Next(3)], _ => CollectiveVerb.AllReduce };
             ConformanceTests.Check(communicator, device, verb, TestValues.Types[random.Next(6)], (ReduceOp)random.Next(5), random.Next(worldSize), s_sizes[random.Next(s_sizes.Length)],
                 isInPlace: random.Next(2) == 0, misalignment: 0, isAsync: random.Next(2) == 0, settle: () => communicator.Barrier(device.DefaultStream));
         }
@@ -65,6 +65,28 @@ public sealed class NcclCommunicatorTests
             using Tensor own = TestValues.Make(device.DefaultStream, dtype, [.. Enumerable.Range(0, size).Select(i => ConformanceTests.Rough(communicator.Rank, i))]);
             using Tensor result = TestValues.Make(device.DefaultStream, dtype, new double[verb == CollectiveVerb.ReduceScatter ? size / communicator.WorldSize : size]);
             communicator.Run(device.DefaultStream, new Collective(verb, own, verb == CollectiveVerb.Reduce && communicator.Rank != 1 ? null : result, ReduceOp.Sum, Root: 1));
+            communicator.Barrier(device.DefaultStream);
+            return TestValues.Read(result);
+        }
+    }
+
+    [Theory]
+    [InlineData(2, DType.F32)]
+    [InlineData(3, DType.BF16)]
+    [InlineData(5, DType.F32)]
+    public void Along_the_ring_a_reduce_scatter_has_the_bits_of_replicas_in_one_process(int worldSize, DType dtype)
+    {
+        CommunicatorOptions ring = new() { Algorithm = AllReduceAlgorithm.Ring };
+        double[][] expected = new double[worldSize][], found = new double[worldSize][];
+        World.Run(WorldKind.InProcess, worldSize, ring, (communicator, device) => expected[communicator.Rank] = Reduced(communicator, device));
+        Run(worldSize, ring, (communicator, device) => found[communicator.Rank] = Reduced(communicator, device));
+        Assert.Equal(expected, found);
+
+        double[] Reduced(ICommunicator communicator, CpuDevice device)
+        {
+            using Tensor own = TestValues.Make(device.DefaultStream, dtype, [.. Enumerable.Range(0, 1000 * worldSize).Select(i => ConformanceTests.Rough(communicator.Rank, i))]);
+            using Tensor result = TestValues.Make(device.DefaultStream, dtype, new double[1000]);
+            communicator.ReduceScatter(device.DefaultStream, own, result);
             communicator.Barrier(device.DefaultStream);
             return TestValues.Read(result);
         }

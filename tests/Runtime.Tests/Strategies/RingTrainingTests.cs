@@ -24,12 +24,22 @@ public sealed class RingTrainingTests
     [InlineData("central-storage", 2, "adam")]
     [InlineData("central-storage", 3, "sgd")]
     [InlineData("central-storage", 4, "adam")]
+    [InlineData("sharded 1", 3, "sgd")]
+    [InlineData("sharded 2", 4, "adam")]
+    [InlineData("sharded 3", 2, "adam")]
+    [InlineData("sharded 3", 4, "sgd")]
     public void Replicas_of_one_process_train_to_the_one_device_run_over_the_ring(string name, int replicaCount, string optimizer)
     {
         ComputeDevice[] devices = [.. Enumerable.Range(0, replicaCount).Select(_ => TrainedRun.Device())];
-        using Strategy strategy = name == "mirrored" ? new MirroredStrategy(devices, s_ring, ownsDevices: true) : new CentralStorageStrategy(devices, storage: null, s_ring, ownsDevices: true);
+        using Strategy strategy = name switch
+        {
+            "mirrored" => new MirroredStrategy(devices, s_ring, ownsDevices: true),
+            "central-storage" => new CentralStorageStrategy(devices, storage: null, s_ring, ownsDevices: true),
+            _ => new ShardedStrategy(devices, name[^1] - '0', s_ring, ownsDevices: true),
+        };
         using StrategyTrainer trainer = new(strategy, Model, parameters => Make(optimizer, parameters), Options(), s_variables);
         trainer.Train(s_batches);
+        using IDisposable values = trainer.Gather();
         AssertClose(optimizer, Flat(strategy.Replicas[0].Stream, trainer.Model));
     }
 
@@ -39,14 +49,17 @@ public sealed class RingTrainingTests
     [InlineData(true, 2, "adam")]
     [InlineData(true, 3, "sgd")]
     [InlineData(true, 4, "adam")]
-    public void Workers_train_to_the_one_device_run_over_the_ring(bool isSharedMemory, int workerCount, string optimizer)
+    [InlineData(true, 3, "sgd", 2)]
+    [InlineData(true, 2, "adam", 3)]
+    public void Workers_train_to_the_one_device_run_over_the_ring(bool isSharedMemory, int workerCount, string optimizer, int shardingStage = 0)
     {
         float[][] found = new float[workerCount][];
         Action<int, ICommunicator> worker = (rank, communicator) =>
         {
-            using MultiWorkerMirroredStrategy strategy = new(TrainedRun.Device(), communicator, ownsDevice: true);
+            using Strategy strategy = shardingStage > 0 ? new ShardedStrategy(TrainedRun.Device(), communicator, shardingStage, ownsDevice: true) : new MultiWorkerMirroredStrategy(TrainedRun.Device(), communicator, ownsDevice: true);
             using StrategyTrainer trainer = new(strategy, Model, parameters => Make(optimizer, parameters), Options(), s_variables);
             trainer.Train(s_batches);
+            using IDisposable values = trainer.Gather();
             found[rank] = Flat(strategy.Replicas[0].Stream, trainer.Model);
             // Nobody leaves before all are done.
             communicator.Barrier(strategy.Replicas[0].Stream);
@@ -57,15 +70,18 @@ public sealed class RingTrainingTests
         AssertClose(optimizer, found[0]);
     }
 
-    [Fact]
-    public void The_ring_adds_in_an_order_of_its_own_so_these_tests_run_it()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(2)]
+    public void The_ring_adds_in_an_order_of_its_own_so_these_tests_run_it(int shardingStage)
     {
         float[] ring = Train(s_ring), direct = Train(s_ring with { Algorithm = null });
         Assert.NotEqual(direct, ring);
 
-        static float[] Train(CommunicatorOptions options)
+        float[] Train(CommunicatorOptions options)
         {
-            using MirroredStrategy strategy = new([.. Enumerable.Range(0, 4).Select(_ => TrainedRun.Device())], options, ownsDevices: true);
+            ComputeDevice[] devices = [.. Enumerable.Range(0, 4).Select(_ => TrainedRun.Device())];
+            using Strategy strategy = shardingStage > 0 ? new ShardedStrategy(devices, shardingStage, options, ownsDevices: true) : new MirroredStrategy(devices, options, ownsDevices: true);
             using StrategyTrainer trainer = new(strategy, Model, parameters => Make("sgd", parameters), Options(), s_variables);
             trainer.Train(s_batches);
             return Flat(strategy.Replicas[0].Stream, trainer.Model);

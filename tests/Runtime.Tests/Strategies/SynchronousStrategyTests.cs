@@ -40,6 +40,10 @@ public sealed class SynchronousStrategyTests
     [Theory]
     [InlineData(1, "sgd", false)]
     [InlineData(2, "sgd", true)]
+    [InlineData(3, "sgd", true)]
+    [InlineData(4, "sgd", false)]
+    [InlineData(1, "adam", true)]
+    [InlineData(2, "adam", false)]
     [InlineData(3, "adam", false)]
     [InlineData(4, "adam", true)]
     public void Central_storage_gives_the_one_device_run_after_20_steps(int replicaCount, string optimizer, bool isApart)
@@ -52,6 +56,36 @@ public sealed class SynchronousStrategyTests
 
         Assert.InRange(RelativeError(expected, found), 0, optimizer == "sgd" ? 1e-5 : 1e-3);
         if (replicaCount == 1) Assert.Equal(expected, found);
+    }
+
+    [Theory]
+    [InlineData(1, "sgd")]
+    [InlineData(2, "sgd")]
+    [InlineData(3, "sgd")]
+    [InlineData(4, "sgd")]
+    [InlineData(1, "adam")]
+    [InlineData(2, "adam")]
+    [InlineData(3, "adam")]
+    [InlineData(4, "adam")]
+    public void Workers_over_shared_memory_give_the_one_device_run_after_20_steps_and_mirroreds_bits(int workerCount, string optimizer)
+    {
+        if (!ShimLibrary.IsTransportAvailable("shm", out string problem)) Assert.Skip(problem);
+        using OneDeviceStrategy one = new(Device(), ownsDevice: true);
+        using MirroredStrategy mirrored = new([.. Enumerable.Range(0, workerCount).Select(_ => Device())], ownsDevices: true);
+        float[][] found = new float[workerCount][];
+        string address = $"@disttrain-workers-{Environment.ProcessId}-{Guid.NewGuid():N}";
+        RankThreads.Run(workerCount, rank =>
+        {
+            ICommunicator communicator = Communicator.SharedMemory(rank, workerCount, address, [1, 2, 3], new CommunicatorOptions { Timeout = TimeSpan.FromSeconds(60) });
+            using MultiWorkerMirroredStrategy worker = new(Device(), communicator, ownsDevice: true);
+            (found[rank], _) = Train(worker, optimizer);
+            // Nobody leaves before all are done.
+            communicator.Barrier(worker.Replicas[0].Stream);
+        }, failure => failure is CommunicatorLostException);
+
+        (float[] expected, _) = Train(mirrored, optimizer);
+        Assert.All(found, values => Assert.Equal(expected, values));
+        Assert.InRange(RelativeError(Train(one, optimizer).Parameters, expected), 0, optimizer == "sgd" ? 1e-5 : 1e-3);
     }
 
     [Theory]
