@@ -105,11 +105,14 @@ public sealed class BackupAndRestore : IDisposable
         SaveTogether(stream, PositionAt(step, feed, validationLoss));
     }
 
+    /// <summary>Whether a checkpoint is asked for behind this step, whatever the clock says: the same on all replicas.</summary>
+    internal bool IsDue(long step, bool endsEpoch) => (_options.EveryStepCount > 0 && step % _options.EveryStepCount == 0) || (endsEpoch && _options.EveryEpoch);
+
     /// <summary>Saves if it is time.</summary>
     internal void AfterStep(ExecutionStream stream, Func<TrainingPosition> position, long step, bool endsEpoch)
     {
         if (_writer is null) return;
-        bool isDue = (_options.EveryStepCount > 0 && step % _options.EveryStepCount == 0) || (endsEpoch && _options.EveryEpoch);
+        bool isDue = IsDue(step, endsEpoch);
         bool isTime = _options.Every is { } every && _clock.GetElapsedTime(_savedAt) >= every;
         if (_variables.SavesShares ? AgreeToSave(stream, isDue, isTime, step) : isDue || isTime) Save(stream, position());
     }

@@ -21,6 +21,10 @@ public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed,
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public float? LearningRate { get; init; }
 
+    /// <summary>What the running means were made of; null where they are not known: their first values are then those of the steps behind this one.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public RunningLosses? Losses { get; init; }
+
     /// <summary>Numbers that a loop kept besides (<see cref="BackupAndRestore.Values"/>); null: none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyDictionary<string, double>? Values { get; init; }
@@ -29,6 +33,13 @@ public sealed record TrainingPosition(long Step, long OptimizerStep, ulong Seed,
     [JsonIgnore]
     public IteratorState? DataPosition => Data is null ? null : IteratorState.FromBytes(Data);
 }
+
+/// <summary>Sums of losses by their weights (samples, or what <see cref="TrainerOptions.ElementCount"/> counts), over all replicas.</summary>
+/// <param name="IntervalSum">Since the loss was read last (<see cref="TrainerOptions.LogEvery"/>).</param>
+/// <param name="IntervalWeight">The weights of these.</param>
+/// <param name="EpochSum">Since the epoch began.</param>
+/// <param name="EpochWeight">The weights of these.</param>
+public sealed record RunningLosses(double IntervalSum, double IntervalWeight, double EpochSum, double EpochWeight);
 
 /// <summary>Steps that workers have done in no certain order.</summary>
 /// <param name="Floor">All steps below are done.</param>

@@ -72,12 +72,12 @@ public sealed class Trainer : IDisposable
         TrainingPosition? resumed = checkpoints?.Restore(stream);
         _options = resumed is null ? _configured : GoOnFrom(resumed);
         long stepCount = Math.Min(_options.StepLimit ?? long.MaxValue, (long)_options.EpochCount * batches.BatchCount);
-        using TrainingLog log = new(stream, _variables, _options, batches.BatchCount, stepCount, callbacks ?? [], cancellation);
+        using TrainingLog log = new(stream, _variables, _options, batches.BatchCount, stepCount, callbacks ?? [], resumed?.Losses, cancellation);
         log.Begin();
         int epochCount = checked((int)((stepCount + batches.BatchCount - 1) / batches.BatchCount));
         BatchShard part = _variables.TakesSteps ? BatchShard.Whole : _variables.Shard;
         using StepFeed feed = _feed = new StepFeed((step, position) => batches.Open(stream, epochCount, step, position, part, cancellation), _options.FirstStep, _options.DataPosition);
-        TrainingPosition Position(long step) => new(step, _variables.Optimizer.StepCount, _options.Seed, feed.Save().ToBytes().ToArray(), batches.SamplesBefore(step) ?? ((resumed?.SampleCount ?? 0) + log.SampleCount), log.ValidationLoss, LossScale: _variables.LossScaler?.Save()) { LearningRate = _options.Schedule.At(step) };
+        TrainingPosition Position(long step) => new(step, _variables.Optimizer.StepCount, _options.Seed, feed.Save().ToBytes().ToArray(), batches.SamplesBefore(step) ?? ((resumed?.SampleCount ?? 0) + log.SampleCount), log.ValidationLoss, LossScale: _variables.LossScaler?.Save()) { LearningRate = _options.Schedule.At(step), Losses = log.Losses };
         try
         {
             long step = _options.FirstStep - 1;
@@ -91,9 +91,10 @@ public sealed class Trainer : IDisposable
                 long began = Stopwatch.GetTimestamp();
                 using Batch batch = Next(feed, step, log);
                 Step(stream, batch, step, log, began);
-                checkpoints?.AfterStep(stream, () => Position(next), next, log.EndsEpoch);
+                if (checkpoints is not null) SaveIfTime(stream, checkpoints, log, () => Position(next), next);
                 if (IsPreempted(stream))
                 {
+                    SumUp(stream, log);
                     checkpoints?.SaveTogether(stream, Position(next));
                     throw new PreemptedException(next, checkpoints is not null || _variables.TrySave());
                 }
@@ -106,6 +107,18 @@ public sealed class Trainer : IDisposable
             _feed = null;
         }
         return log.End();
+    }
+
+    private void SaveIfTime(ExecutionStream stream, BackupAndRestore checkpoints, TrainingLog log, Func<TrainingPosition> position, long next)
+    {
+        // Not by the clock, which the first replica alone may look at: then losses that were not read yet are not in the checkpoint.
+        if (checkpoints.IsDue(next, log.EndsEpoch)) SumUp(stream, log);
+        checkpoints.AfterStep(stream, position, next, log.EndsEpoch);
+    }
+
+    private void SumUp(ExecutionStream stream, TrainingLog log)
+    {
+        if (log.SumUp() is { } bad) Fail(stream, bad.Step, _options.Schedule.At(bad.Step), bad.Loss);
     }
 
     private TrainerOptions GoOnFrom(TrainingPosition position)

@@ -17,15 +17,17 @@ internal sealed class TrainingLog : IDisposable
     private readonly float[] _norm = new float[1];
     private readonly double[] _totals = new double[4];
     private long _step, _samples, _epochSamples, _epochSteps, _epochBegan, _readAt, _samplesAtReading;
-    private double _epochLossSum, _epochWeight, _rate;
+    private readonly RunningLosses? _before;
+    private double _intervalSum, _intervalWeight, _epochLossSum, _epochWeight, _rate;
     private float _lastLoss = float.NaN;
     private TimeSpan _dataWait, _epochDataWait;
     private readonly CancellationToken _cancellation;
     private int _openEpoch = -1;
 
-    public TrainingLog(ExecutionStream stream, ReplicaVariables variables, TrainerOptions options, int batchCount, long stepCount, IReadOnlyList<ITrainingCallback> callbacks, CancellationToken cancellation)
+    public TrainingLog(ExecutionStream stream, ReplicaVariables variables, TrainerOptions options, int batchCount, long stepCount, IReadOnlyList<ITrainingCallback> callbacks, RunningLosses? before, CancellationToken cancellation)
     {
-        _cancellation = cancellation;
+        (_before, _cancellation) = (before, cancellation);
+        if (before is not null) (_intervalSum, _intervalWeight) = (before.IntervalSum, before.IntervalWeight);
         (_stream, _variables, _options, _batchCount, _stepCount, _callbacks) = (stream, variables, options, batchCount, stepCount, callbacks);
         _history = new LossHistory(stream, options.LogEvery);
         _readAt = _began;
@@ -36,6 +38,9 @@ internal sealed class TrainingLog : IDisposable
 
     /// <summary>Whether the step that ended last was its epoch's last.</summary>
     public bool EndsEpoch => (_step + 1) % _batchCount == 0;
+
+    /// <summary>For a checkpoint; null while there are losses that replicas have not told each other.</summary>
+    public RunningLosses? Losses => _history.Count > 0 ? null : new RunningLosses(_intervalSum, _intervalWeight, _epochLossSum, _epochWeight);
 
     /// <summary>Of the epoch that ended with the last step; null where none did or nothing was measured.</summary>
     public float? ValidationLoss { get; private set; }
@@ -95,6 +100,9 @@ internal sealed class TrainingLog : IDisposable
         return null;
     }
 
+    /// <summary>Adds up the losses so far, so that a checkpoint has them. Collective; returns as <see cref="EndStep"/>.</summary>
+    public (long Step, float Loss)? SumUp() => _history.Count > 0 ? SumUp(out _) : null;
+
     public TrainingResult End()
     {
         if (_variables.TakesSteps && _openEpoch >= 0) CloseEpoch();
@@ -120,6 +128,8 @@ internal sealed class TrainingLog : IDisposable
     {
         _openEpoch = EpochOf(_step);
         (_epochSamples, _epochSteps, _epochLossSum, _epochWeight, _epochDataWait, _epochBegan) = (0, 0, 0, 0, TimeSpan.Zero, Stopwatch.GetTimestamp());
+        // An epoch that another run began.
+        if (_before is not null && _step == _options.FirstStep && _step % _batchCount != 0) (_epochLossSum, _epochWeight) = (_before.EpochSum, _before.EpochWeight);
         foreach (ITrainingCallback callback in _callbacks) callback.OnEpochBegin(Epoch);
     }
 
@@ -136,9 +146,21 @@ internal sealed class TrainingLog : IDisposable
 
     private (long, float)? Read(out float? lastLoss, out float? meanLoss)
     {
+        meanLoss = null;
+        if (SumUp(out lastLoss) is { } bad) return bad;
+        if (_intervalWeight > 0) meanLoss = (float)(_intervalSum / _intervalWeight);
+        (_intervalSum, _intervalWeight) = (0, 0);
+        long now = Stopwatch.GetTimestamp();
+        _rate = (_samples - _samplesAtReading) / Math.Max(Stopwatch.GetElapsedTime(_readAt, now).TotalSeconds, 1e-9);
+        (_readAt, _samplesAtReading) = (now, _samples);
+        return null;
+    }
+
+    private (long, float)? SumUp(out float? lastLoss)
+    {
         (ReadOnlyMemory<float> losses, ReadOnlyMemory<double> weights) = _history.Take(_stream);
         (double sum, double weight) = (0, 0);
-        (lastLoss, meanLoss) = (null, null);
+        lastLoss = null;
         for (int i = 0; i < losses.Length; i++)
         {
             if (!float.IsFinite(losses.Span[i])) return (_step - losses.Length + 1 + i, losses.Span[i]);
@@ -149,13 +171,8 @@ internal sealed class TrainingLog : IDisposable
         int last = losses.Length - 1;
         (_totals[0], _totals[1], _totals[2], _totals[3]) = (sum, weight, losses.Span[last] * weights.Span[last], weights.Span[last]);
         _variables.Sum(_stream, _totals);
-        if (_totals[1] > 0) meanLoss = (float)(_totals[0] / _totals[1]);
         if (_totals[3] > 0) _lastLoss = (float)(lastLoss = (float)(_totals[2] / _totals[3]));
-        _epochLossSum += _totals[0];
-        _epochWeight += _totals[1];
-        long now = Stopwatch.GetTimestamp();
-        _rate = (_samples - _samplesAtReading) / Math.Max(Stopwatch.GetElapsedTime(_readAt, now).TotalSeconds, 1e-9);
-        (_readAt, _samplesAtReading) = (now, _samples);
+        (_intervalSum, _intervalWeight, _epochLossSum, _epochWeight) = (_intervalSum + _totals[0], _intervalWeight + _totals[1], _epochLossSum + _totals[0], _epochWeight + _totals[1]);
         return null;
     }
 

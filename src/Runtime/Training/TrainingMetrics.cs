@@ -22,7 +22,7 @@ public readonly record struct StepMetrics(
 /// <param name="Epoch">From 0.</param>
 /// <param name="StepCount">Steps taken in it by this run.</param>
 /// <param name="SampleCount">Samples seen in it by this run.</param>
-/// <param name="MeanLoss">Mean of the samples' losses, each at its own step; or of the elements' (<see cref="TrainerOptions.ElementCount"/>), NaN if none counts.</param>
+/// <param name="MeanLoss">Mean of the samples' losses, each at its own step, those before a resumption included; or of the elements' (<see cref="TrainerOptions.ElementCount"/>), NaN if none counts.</param>
 /// <param name="Duration">Wall time.</param>
 /// <param name="DataWait">The part of it that steps waited for their batch.</param>
 /// <param name="Validation">What the model does on <see cref="TrainerOptions.Validation"/> now; null without.</param>

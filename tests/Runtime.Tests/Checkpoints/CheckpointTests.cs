@@ -34,6 +34,32 @@ public sealed class CheckpointTests : IDisposable
     }
 
     [Theory]
+    [InlineData(1, false)]
+    [InlineData(1, true)]
+    [InlineData(3, false)]
+    [InlineData(3, true)]
+    public void A_run_that_goes_on_tells_the_mean_losses_of_the_unbroken_run(int replicas, bool isKilled)
+    {
+        Means unbroken = new();
+        Train(replicas, unbroken, options => options with { Checkpoints = null });
+        // Losses are read behind every fourth step and at the end of an epoch of three.
+        Assert.Equal([2, 3, 5, 7, 8], unbroken.OfInterval.Keys);
+        Assert.Equal(3, unbroken.OfEpoch.Count);
+        for (int stop = 1; stop < 9; stop++)
+        {
+            Means found = new();
+            Func<TrainerOptions, TrainerOptions> saving = options => options with { Checkpoints = options.Checkpoints! with { EveryStepCount = isKilled ? 1 : 0 } };
+            if (isKilled) Assert.Throws<InvalidDataException>(() => Train(replicas, found with { KilledAt = stop }, saving));
+            else Assert.Throws<PreemptedException>(() => Train(replicas, stop, saving));
+            Train(replicas, found, saving);
+            Assert.All(found.OfInterval, mean => Assert.Equal(unbroken.OfInterval[mean.Key], mean.Value, 1e-6f));
+            Assert.All(found.OfEpoch, mean => Assert.Equal(unbroken.OfEpoch[mean.Key], mean.Value, 1e-6f));
+            Assert.Contains(2, found.OfEpoch.Keys);
+            Directory.Delete(_folder, recursive: true);
+        }
+    }
+
+    [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public void Central_storage_goes_on_to_the_same_bits(bool isApart)
@@ -203,10 +229,13 @@ public sealed class CheckpointTests : IDisposable
 
     private static CpuDevice Device() => new("cpu", InstructionSet.Vector128, 1);
 
+    private void Train(int replicas, Means means, Func<TrainerOptions, TrainerOptions> change) =>
+        Train(() => new MirroredStrategy([.. Enumerable.Range(0, replicas).Select(_ => Device())], ownsDevices: true), stopAfter: null, change, means);
+
     private float[] Train(int replicas, int? stopAfter, Func<TrainerOptions, TrainerOptions>? change = null) =>
         Train(() => new MirroredStrategy([.. Enumerable.Range(0, replicas).Select(_ => Device())], ownsDevices: true), stopAfter, change);
 
-    private float[] Train(Func<Strategy> create, int? stopAfter, Func<TrainerOptions, TrainerOptions>? change = null)
+    private float[] Train(Func<Strategy> create, int? stopAfter, Func<TrainerOptions, TrainerOptions>? change = null, ITrainingCallback? callback = null)
     {
         using CancellationTokenSource preemption = new();
         TrainerOptions options = (change ?? (o => o))(Options(stopAfter, true) with { Preemption = stopAfter is null ? default : preemption.Token });
@@ -217,7 +246,7 @@ public sealed class CheckpointTests : IDisposable
             model.Initialize(replica.Stream, 4);
             return model;
         }, parameters => new Adam(parameters), options);
-        trainer.Train(s_batches, stopAfter is { } stop ? [new StopAfter(stop, preemption)] : null);
+        trainer.Train(s_batches, stopAfter is { } stop ? [new StopAfter(stop, preemption)] : callback is not null ? [callback] : null);
         return [.. trainer.Model.Parameters().SelectMany(parameter => parameter.Value.ToArray<float>(strategy.Replicas[0].Stream))];
     }
 
@@ -227,5 +256,26 @@ public sealed class CheckpointTests : IDisposable
         {
             if (metrics.Step + 1 == steps) preemption.Cancel();
         }
+    }
+
+    private sealed record Means : ITrainingCallback
+    {
+        public long KilledAt { get; init; } = -1;
+
+        public SortedDictionary<long, float> OfInterval { get; } = [];
+
+        public SortedDictionary<int, float> OfEpoch { get; } = [];
+
+        public void OnStepBegin(long step)
+        {
+            if (step == KilledAt) throw new InvalidDataException("killed");
+        }
+
+        public void OnStepEnd(in StepMetrics metrics)
+        {
+            if (metrics.IntervalLoss is { } loss) OfInterval[metrics.Step] = loss;
+        }
+
+        public void OnEpochEnd(EpochMetrics metrics) => OfEpoch[metrics.Epoch] = metrics.MeanLoss;
     }
 }
