@@ -39,7 +39,7 @@ internal static class CommandLineHost
         root.Add(DevicesCommand.Create());
         root.Add(DoctorCommand.Create());
         root.Add(BenchCommand.Create());
-        root.Add(LaunchCommand.Create(launched));
+        root.Add(LaunchCommand.Create(interruption, launched));
         return root;
     }
 

@@ -13,7 +13,10 @@ internal sealed class Interruption : IDisposable
 
     private readonly CancellationTokenSource _source = new(), _preemption = new();
     private readonly PosixSignalRegistration _interrupt, _terminate;
+    private readonly Lock _changing = new();
     private PosixSignalRegistration? _user;
+    private Action<PosixSignalContext>? _heir;
+    private bool _hasCome;
 
     public Interruption()
     {
@@ -42,6 +45,20 @@ internal sealed class Interruption : IDisposable
         _user = PosixSignalRegistration.Create(UserSignal1, Handle);
     }
 
+    /// <summary>
+    /// From now on SIGINT and SIGTERM are somebody else's; null: ours again. A signal is handled on a thread that may get a processor much later: it is either in the exception or the heir's, never
+    /// lost in between.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">One came before.</exception>
+    public void HandTo(Action<PosixSignalContext>? heir)
+    {
+        lock (_changing)
+        {
+            if (_hasCome && heir is not null) throw new OperationCanceledException();
+            _heir = heir;
+        }
+    }
+
     public void Dispose()
     {
         _interrupt.Dispose();
@@ -51,8 +68,19 @@ internal sealed class Interruption : IDisposable
         _preemption.Dispose();
     }
 
-    private void Handle(PosixSignalContext context)
+    internal void Handle(PosixSignalContext context)
     {
+        Action<PosixSignalContext>? heir;
+        lock (_changing)
+        {
+            heir = _heir;
+            _hasCome |= heir is null;
+        }
+        if (heir is not null)
+        {
+            heir(context);
+            return;
+        }
         if (context.Signal != PosixSignal.SIGINT && _user is not null)
         {
             context.Cancel = true;

@@ -6,13 +6,14 @@ namespace DistTrain.Cli;
 /// <summary><c>disttrain launch ... -- program arguments</c>: starts a program as the ranks of a job, and looks after them.</summary>
 internal static class LaunchCommand
 {
+    /// <param name="interruption">Hands its signals to the launcher.</param>
     /// <param name="program">What stood behind <c>--</c>; null if nothing did.</param>
-    public static Command Create(IReadOnlyList<string>? program)
+    public static Command Create(Interruption interruption, IReadOnlyList<string>? program)
     {
         LaunchArguments arguments = new();
         Command command = new("launch", "Starts a program as the ranks of a job, with torchrun's environment: disttrain launch --nproc-per-node 2 -- program arguments");
         foreach (Option option in arguments.All) command.Add(option);
-        command.SetAction((parsed, cancellation) => Task.FromResult(Run(arguments.Read(parsed, program), parsed.GetValue(arguments.AllowCpuNodes), cancellation)));
+        command.SetAction((parsed, _) => Task.FromResult(Run(arguments.Read(parsed, program), parsed.GetValue(arguments.AllowCpuNodes), interruption)));
         return command;
     }
 
@@ -23,7 +24,7 @@ internal static class LaunchCommand
         return end < 0 ? (arguments, null) : (arguments[..end], arguments[(end + 1)..]);
     }
 
-    private static int Run(LaunchOptions options, bool allowsCpuNodes, CancellationToken cancellation)
+    private static int Run(LaunchOptions options, bool allowsCpuNodes, Interruption interruption)
     {
         if (!OperatingSystem.IsLinux()) throw new UsageException("launch works on Linux: it watches processes by Linux' own means");
         if (options.HasSeveralNodes && !options.IsServed && !allowsCpuNodes && MpiAdvice.IfNcclIsMissing(options) is { } advice) throw new UsageException(advice);
@@ -31,9 +32,7 @@ internal static class LaunchCommand
             ? JobSecret.Create()
             : throw new UsageException($"{(options.IsServed ? "--role" : "--nnodes")}: all {(options.IsServed ? "launchers of the job" : "nodes")} must have the same job secret; give each {JobSecret.Variable} (made once, by: openssl rand -hex 32) or {JobSecret.FileVariable}"));
         LineSink output = new(descriptor: 1), errors = new(descriptor: 2);
-        using LaunchSignals signals = new(options.Grace);
-        // A signal that came before there was anybody to pass it on to.
-        cancellation.ThrowIfCancellationRequested();
+        using LaunchSignals signals = new(options.Grace, interruption);
         NativeProcess.AdoptOrphans();
         using RankGuard guard = new();
         try

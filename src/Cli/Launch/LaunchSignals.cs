@@ -10,6 +10,7 @@ namespace DistTrain.Cli;
 internal sealed class LaunchSignals : IDisposable
 {
     private readonly TimeSpan _grace;
+    private readonly Interruption _interruption;
     private readonly PosixSignalRegistration[] _registrations;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Lock _changing = new();
@@ -20,14 +21,16 @@ internal sealed class LaunchSignals : IDisposable
     private volatile int _stopSignal;
     private volatile bool _wasWarned;
 
-    public LaunchSignals(TimeSpan grace)
+    /// <param name="grace">How long ranks have, from the first signal that ends the job.</param>
+    /// <param name="interruption">Who has SIGINT and SIGTERM until now.</param>
+    /// <exception cref="OperationCanceledException">One of the two came before.</exception>
+    public LaunchSignals(TimeSpan grace, Interruption interruption)
     {
-        _grace = grace;
+        (_grace, _interruption) = (grace, interruption);
+        interruption.HandTo(context => Handle(context, context.Signal is PosixSignal.SIGINT ? SignalName.Interrupt : SignalName.Terminate));
         int[] raw = [SignalName.User1, SignalName.User2];
         _registrations =
         [
-            PosixSignalRegistration.Create(PosixSignal.SIGINT, context => Handle(context, SignalName.Interrupt)),
-            PosixSignalRegistration.Create(PosixSignal.SIGTERM, context => Handle(context, SignalName.Terminate)),
             PosixSignalRegistration.Create(PosixSignal.SIGHUP, context => Handle(context, SignalName.Hangup)),
             .. raw.Select(signal => PosixSignalRegistration.Create((PosixSignal)signal, context => Handle(context, signal))),
         ];
@@ -59,6 +62,7 @@ internal sealed class LaunchSignals : IDisposable
 
     public void Dispose()
     {
+        _interruption.HandTo(null);
         foreach (PosixSignalRegistration registration in _registrations) registration.Dispose();
         _stopping.Dispose();
     }

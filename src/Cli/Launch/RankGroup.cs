@@ -80,8 +80,9 @@ internal sealed class RankGroup(LaunchOptions options, LaunchSignals signals, Li
             }
             lock (_gate)
             {
-                Collect();
+                // Before they are collected: one that ends in between is no success because its failure was not seen.
                 bool haveAllEnded = _ranks.All(rank => rank.Exit is not null);
+                Collect();
                 if (!haveAllEnded && _failures.Count == 0) Monitor.Wait(_gate, options.MonitorInterval);
                 else if (signals.StopSignal != 0 && !haveAllEnded) Monitor.Wait(_gate, options.MonitorInterval);
                 else if (_failures.Count == 0) return new GroupResult(null, IsComplete: true);
