@@ -1,8 +1,9 @@
+using System.Text.RegularExpressions;
 using System.Xml.Linq;
 
 namespace DistTrain.Architecture.Tests;
 
-public sealed class ProjectArrowsTests
+public sealed partial class ProjectArrowsTests
 {
     /// <summary>Every arrow that may exist inside src, from the design.</summary>
     private static readonly HashSet<(string From, string To)> s_allowed =
@@ -24,6 +25,25 @@ public sealed class ProjectArrowsTests
     public void Kernels_and_Ingest_know_nobody()
     {
         Assert.DoesNotContain(Arrows(), arrow => arrow.From is "Kernels" or "Ingest");
+    }
+
+    [Fact]
+    public void Strategies_never_name_one_another()
+    {
+        string[] strategies = ["OneDevice", "Mirrored", "MultiWorkerMirrored", "CentralStorage", "ParameterServer", "Sharded"];
+        Dictionary<string, string[]> files = strategies.ToDictionary(name => name, name => Directory.GetFiles(Repository.PathOf("src", "Runtime", "Strategies", name), "*.cs", SearchOption.AllDirectories));
+        Assert.All(files.Values, Assert.NotEmpty);
+
+        // A file has the name of its type; comments may speak of others.
+        Assert.Empty(
+            from strategy in strategies
+            from file in files[strategy]
+            let words = File.ReadLines(file).SelectMany(line => Word().Matches(line.Split("//")[0]).Select(word => word.Value)).ToHashSet()
+            from other in strategies
+            where other != strategy
+            from type in files[other].Select(Path.GetFileNameWithoutExtension)
+            where words.Contains(type!)
+            select $"{strategy}/{Path.GetFileName(file)} names {type} of {other}");
     }
 
     [Fact]
@@ -67,4 +87,7 @@ public sealed class ProjectArrowsTests
             }
         }
     }
+
+    [GeneratedRegex(@"\w+")]
+    private static partial Regex Word();
 }

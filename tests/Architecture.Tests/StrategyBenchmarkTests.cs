@@ -35,6 +35,22 @@ public sealed class StrategyBenchmarkTests : IDisposable
     }
 
     [Fact]
+    public void A_slow_worker_is_measured_where_all_wait_for_it_and_where_nobody_does()
+    {
+        string json = Path.Combine(_folder, "rows.json");
+        (int exitCode, string output) = Repository.Run(Repository.Root, TimeSpan.FromMinutes(3), "dotnet", Program, "rows", "straggler", "--workers", "2", "--slowdown", "3", "--batch", "8", "--seconds", "1", "--rounds", "1", "--json", json);
+        Assert.True(exitCode == 0, output);
+        JsonElement[] rows = [.. JsonDocument.Parse(File.ReadAllText(json)).RootElement.EnumerateArray()];
+        Assert.Equal(["mirrored, 2 workers alike", "parameter-server, 2 workers alike", "mirrored, one of 2 workers 3 times as slow", "parameter-server, one of 2 workers 3 times as slow"], rows.Select(row => Text(row, "case")));
+        Assert.All(rows, row => Assert.True(row.GetProperty("value").GetDouble() > 0));
+        Assert.Contains("with the slow worker, not waiting is ", output, StringComparison.Ordinal);
+
+        (exitCode, output) = Repository.Run(Repository.Root, TimeSpan.FromMinutes(3), "dotnet", Program, "rows", "straggler", "--worker", "2");
+        Assert.Equal(2, exitCode);
+        Assert.Contains("unknown option '--worker'", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_job_whose_process_is_killed_trains_again()
     {
         Assert.SkipUnless(HasShim, "the collectives' native library is not built here");

@@ -153,6 +153,21 @@ public sealed class UsageTests
         Assert.Contains("fashion-mnist-slice", result.Output, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Without_the_native_library_devices_of_one_process_train_and_several_processes_learn_where_it_was_looked_for()
+    {
+        using TemporaryFolder folder = new();
+        (string, string?)[] without = [("DISTTRAIN_NATIVE", folder["nothing"])];
+        string[] training = ["train", "--data", "digits", "--model", "mlp", "--steps", "2", "--output", folder["run"]];
+
+        Assert.Equal(0, Tool.RunWith(without, [.. training, "--device", "cpu:0/2,cpu:1/2"]).ExitCode);
+        ToolResult workers = Tool.RunWith(without, ["launch", "--nproc-per-node", "2", "--", "dotnet", Tool.Program, .. training]);
+
+        Assert.Equal(1, workers.ExitCode);
+        Assert.Contains($"{folder["nothing"]}/libdisttrain_shim.so: no such file", workers.Errors, StringComparison.Ordinal);
+        Assert.Contains($"{folder["nothing"]}/libdisttrain_shim.so: no such file", Tool.RunWith(without, "doctor").Output, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("avx1024", "DISTTRAIN_ISA=avx1024 is unknown; use avx512, avx2, vector128 or reference")]
     public void A_bad_instruction_set_in_the_environment_is_named(string value, string message)
@@ -175,5 +190,25 @@ public sealed class UsageTests
 
         Assert.Equal(1, result.ExitCode);
         Assert.Equal("disttrain needs the .NET 10 SDK: install dotnet-sdk-10.0 with your package manager, or see https://dot.net/download\n", result.Errors);
+    }
+
+    [Fact]
+    public void Without_a_C_compiler_the_script_says_what_is_missing_and_goes_on()
+    {
+        // The script alone, in a folder of its own, with a PATH of the few programs that it needs and an SDK that does nothing but say what it is asked for.
+        using TemporaryFolder folder = new();
+        Directory.CreateDirectory(folder["bin"]);
+        foreach (string place in (string[])["src", "data", "native/nccl-shim"]) Directory.CreateDirectory(folder[place]);
+        foreach (string file in (string[])["Directory.Build.props", "Directory.Packages.props", "global.json", "nuget.config"]) File.WriteAllText(folder[file], "");
+        foreach (string program in (string[])["bash", "dirname", "readlink", "grep", "env", "find", "sort", "sha256sum", "mkdir", "flock"])
+            File.CreateSymbolicLink(folder[$"bin/{program}"], new[] { "/usr/bin", "/bin" }.Select(place => Path.Combine(place, program)).First(File.Exists));
+        // Written by another process: a file that this one has had open for writing may still be so in a child that another test starts, and can't be executed then.
+        const string Sdk = "#!/usr/bin/env bash\n[ \"$1\" = --list-sdks ] && echo '10.0.100 [here]' || echo \"$@\"\n";
+        Assert.Equal(0, Tool.Start("bash", [], "-c", "cd \"$0\" && cp \"$1\" disttrain && printf %s \"$2\" >bin/dotnet && chmod +x disttrain bin/dotnet", folder.Path, Path.Combine(Tool.Root, "disttrain"), Sdk).ExitCode);
+
+        ToolResult result = Tool.Start(folder["disttrain"], [("PATH", folder["bin"])], "devices");
+
+        Assert.Equal((0, $"{folder["artifacts/bin/DistTrain.Cli/release/disttrain.dll"]} devices\n"), (result.ExitCode, result.Output));
+        Assert.StartsWith("without cmake and a C compiler several devices are trained in one process only (Debian: apt-get install cmake gcc make)\n", result.Errors, StringComparison.Ordinal);
     }
 }

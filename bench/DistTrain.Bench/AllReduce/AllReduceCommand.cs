@@ -10,7 +10,7 @@ public static class AllReduceCommand
     public const string Name = "allreduce";
 
     /// <summary>What <c>--list</c> says of it.</summary>
-    public const string Description = "collectives between ranks on shared memory, in one process, MPI or NCCL (`bench allreduce --help`)";
+    public const string Description = "collectives between ranks on shared memory, in one process or MPI (`bench allreduce --help`)";
 
     /// <summary>Runs with the arguments after the name; gives the exit code: 0, 1 (it could not be measured), 2 (usage).</summary>
     public static int Run(IReadOnlyList<string> arguments)

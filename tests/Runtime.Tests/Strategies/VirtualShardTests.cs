@@ -1,6 +1,7 @@
 using DistTrain.Collectives;
 using DistTrain.Ingest;
 using DistTrain.Kernels;
+using DistTrain.TestKit;
 
 namespace DistTrain.Runtime.Tests;
 
@@ -37,6 +38,34 @@ public sealed class VirtualShardTests
         }
     }
 
+    [Theory]
+    [InlineData(2, "mlp")]
+    [InlineData(4, "dropout and batch norm")]
+    public void Workers_over_shared_memory_have_the_bits_of_replicas_in_one_process(int workers, string model)
+    {
+        if (!ShimLibrary.IsTransportAvailable("shm", out string problem)) Assert.Skip(problem);
+        uint[] expected = Train(model, 1);
+        Assert.All(OverSharedMemory(workers, model), found => Assert.Equal(expected, found));
+    }
+
+    [Fact]
+    public void A_run_moves_between_replicas_and_workers_without_changing_a_bit()
+    {
+        if (!ShimLibrary.IsTransportAvailable("shm", out string problem)) Assert.Skip(problem);
+        string folder = Path.Combine(Path.GetTempPath(), $"disttrain-shards-{Guid.NewGuid():N}");
+        try
+        {
+            uint[] unbroken = Train("dropout and batch norm", 2);
+            Assert.All(OverSharedMemory(4, "dropout and batch norm", folder, stopAfter: 4), Assert.Null);
+            Assert.Throws<PreemptedException>(() => Train("dropout and batch norm", 2, folder, stopAfter: 7));
+            Assert.All(OverSharedMemory(2, "dropout and batch norm", folder), found => Assert.Equal(unbroken, found));
+        }
+        finally
+        {
+            if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+        }
+    }
+
     [Fact]
     public void The_one_device_strategy_has_the_same_shards() => Assert.Equal(Train("mlp", 4), Train("mlp", 0));
 
@@ -51,10 +80,39 @@ public sealed class VirtualShardTests
     public void An_algorithm_with_an_order_of_its_own_is_refused() =>
         Assert.Contains("need reductions in a fixed order", Assert.Throws<ArgumentException>(() => Train("mlp", 2, options: new CommunicatorOptions { Algorithm = AllReduceAlgorithm.Ring })).Message, StringComparison.Ordinal);
 
+    // What each worker ends with; null: it was stopped.
+    private static uint[]?[] OverSharedMemory(int workers, string model, string? folder = null, int? stopAfter = null)
+    {
+        uint[]?[] found = new uint[workers][];
+        string address = $"@disttrain-shards-{Environment.ProcessId}-{Guid.NewGuid():N}";
+        CommunicatorOptions options = new() { Timeout = TimeSpan.FromSeconds(60), Determinism = Determinism.FixedOrder };
+        RankThreads.Run(workers, rank =>
+        {
+            ICommunicator communicator = Communicator.SharedMemory(rank, workers, address, [1, 2, 3], options);
+            using MultiWorkerMirroredStrategy strategy = new(Device(), communicator, ownsDevice: true);
+            try
+            {
+                found[rank] = Train(strategy, model, folder, stopAfter);
+            }
+            catch (PreemptedException) when (stopAfter is not null)
+            {
+                // As it was asked to.
+            }
+            // Nobody leaves before all are done.
+            communicator.Barrier(strategy.Replicas[0].Stream);
+        }, failure => failure is CommunicatorLostException);
+        return found;
+    }
+
     private static uint[] Train(string model, int replicas, string? folder = null, int? stopAfter = null, int shards = 8, CommunicatorOptions? options = null)
     {
-        using CancellationTokenSource preemption = new();
         using Strategy strategy = replicas == 0 ? new OneDeviceStrategy(Device(), ownsDevice: true) : new MirroredStrategy([.. Enumerable.Range(0, replicas).Select(_ => Device())], options, ownsDevices: true);
+        return Train(strategy, model, folder, stopAfter, shards);
+    }
+
+    private static uint[] Train(Strategy strategy, string model, string? folder, int? stopAfter, int shards = 8)
+    {
+        using CancellationTokenSource preemption = new();
         using StrategyTrainer trainer = new(strategy, replica =>
         {
             Module made = model == "mlp" ? new Mlp(64, 16, 4) : new Normalised();
