@@ -79,20 +79,22 @@ internal sealed class StoreMeeting
         bool isPublished = false;
         while (true)
         {
-            List<int> missing = FindMissing("arrived", stopAtFirst: !_deadline.IsOver);
-            if (missing.Count > 0 && _deadline.IsOver) throw StoreTimeouts.Ranks(_what, WorldSize, _deadline.Timeout, missing);
-            if (missing.Count == 0 && !isPublished && !_store.TryGet(Key("done"), out _))
-            {
-                publish();
-                isPublished = true;
-            }
+            bool isLastLook = _deadline.IsOver;
             try
             {
+                List<int> missing = FindMissing("arrived", stopAtFirst: !isLastLook);
+                if (missing.Count > 0 && isLastLook) throw StoreTimeouts.Ranks(_what, WorldSize, _deadline.Timeout, missing);
+                if (missing.Count == 0 && !isPublished && !_store.TryGet(Key("done"), out _))
+                {
+                    publish();
+                    isPublished = true;
+                }
                 return _store.Get(Key("done"), Patience < _deadline.Left ? Patience : _deadline.Left, _deadline.CancellationToken);
             }
-            catch (RendezvousTimeoutException failure) when (failure.MissingKeys.Count > 0)
+            catch (RendezvousTimeoutException) when (!isLastLook)
             {
-                // Again, with a look at who is there.
+                // Not yet, or the store is away for a while: again, with a look at who is there.
+                _deadline.CancellationToken.ThrowIfCancellationRequested();
             }
         }
     }

@@ -66,11 +66,12 @@ public sealed class StoreMeetingTests : IDisposable
     [Fact]
     public void One_that_dies_while_it_tidies_keeps_nobody_from_meeting_again()
     {
-        using var dying = new DyingStore(_store);
+        int callsLeft = 0;
+        using var dying = new TroubledStore(_store, () => _ = callsLeft-- > 0 ? 0 : throw new RendezvousException("died"));
         for (int calls = 1; calls < 60; calls++)
         {
             string name = $"after {calls}";
-            dying.CallsLeft = calls;
+            callsLeft = calls;
             Exception? death = null;
             var other = new Thread(() => death = Record.Exception(() => dying.Barrier(name, 1, 2, s_long)));
             other.Start();
@@ -83,6 +84,52 @@ public sealed class StoreMeetingTests : IDisposable
             if (calls >= 10) Assert.Equal([1], Assert.Throws<RendezvousTimeoutException>(() => _store.Barrier(name, 0, 2, s_short)).MissingRanks);
         }
         Assert.Fail("a barrier takes fewer calls than that");
+    }
+
+    [Fact]
+    public void A_store_that_is_away_for_a_while_costs_a_meeting_nothing_but_time()
+    {
+        bool isAway = false;
+        int failures = 0;
+        using var troubled = new TroubledStore(_store, () =>
+        {
+            if (!Volatile.Read(ref isAway)) return;
+            Interlocked.Increment(ref failures);
+            // As the TCP client says it: no key is named.
+            throw new RendezvousTimeoutException("no connection");
+        });
+        byte[][]? all = null;
+        Exception? failure = null;
+        var waiting = new Thread(() => failure = Record.Exception(() => all = troubled.ExchangeAll("ids", 0, 2, [1], s_long)));
+        waiting.Start();
+        TcpStoreRig.WaitUntil(() => _store.TryGet("exchange/ids/2/0/arrived0", out _));
+        Volatile.Write(ref isAway, true);
+        TcpStoreRig.WaitUntil(() => Volatile.Read(ref failures) >= 3 || !waiting.IsAlive);
+        Volatile.Write(ref isAway, false);
+        byte[][]? others = failure is null ? _store.ExchangeAll("ids", 1, 2, [2], s_long) : null;
+        Assert.True(waiting.Join(s_long));
+        Assert.Null(failure);
+        Assert.Equal([[1], [2]], all!);
+        Assert.Equal([[1], [2]], others!);
+    }
+
+    [Fact]
+    public void A_store_that_stays_away_is_an_error_once_the_time_is_over()
+    {
+        int calls = 0;
+        using var troubled = new TroubledStore(_store, () => _ = ++calls < 8 ? 0 : throw new RendezvousTimeoutException("no connection"));
+        Assert.Equal("no connection", Assert.Throws<RendezvousTimeoutException>(() => troubled.Barrier("b", 0, 2, s_short)).Message);
+    }
+
+    [Fact]
+    public void An_end_that_somebody_removes_is_missed_once_the_time_is_over()
+    {
+        using var troubled = new TroubledStore(_store, () => { }, afterSet: key => _ = key.EndsWith("/done", StringComparison.Ordinal) && _store.Delete(key));
+        Exception? failure = null;
+        var waiting = new Thread(() => failure = Record.Exception(() => troubled.Barrier("b", 0, 1, s_short))) { IsBackground = true };
+        waiting.Start();
+        Assert.True(waiting.Join(s_long), "the barrier waits for ever");
+        Assert.Equal(["barrier/b/1/0/done"], Assert.IsType<RendezvousTimeoutException>(failure).MissingKeys);
     }
 
     [Fact]
@@ -126,14 +173,16 @@ public sealed class StoreMeetingTests : IDisposable
         Assert.Empty(failures);
     }
 
-    /// <summary>What a process has of a store that dies after so many calls.</summary>
-    private sealed class DyingStore(IRendezvousStore store) : IRendezvousStore
+    /// <summary>What a process has of a store: something may happen to each call before it gets there, and to a value after it was set.</summary>
+    private sealed class TroubledStore(IRendezvousStore store, Action beforeCall, Action<string>? afterSet = null) : IRendezvousStore
     {
-        internal int CallsLeft { get; set; }
-
         public string Description => store.Description;
 
-        public void Set(string key, ReadOnlySpan<byte> value) => Live().Set(key, value);
+        public void Set(string key, ReadOnlySpan<byte> value)
+        {
+            Live().Set(key, value);
+            afterSet?.Invoke(key);
+        }
 
         public byte[] Get(string key, TimeSpan timeout, CancellationToken cancellationToken = default) => Live().Get(key, timeout, cancellationToken);
 
@@ -151,6 +200,10 @@ public sealed class StoreMeetingTests : IDisposable
         {
         }
 
-        private IRendezvousStore Live() => CallsLeft-- > 0 ? store : throw new RendezvousException("died");
+        private IRendezvousStore Live()
+        {
+            beforeCall();
+            return store;
+        }
     }
 }
