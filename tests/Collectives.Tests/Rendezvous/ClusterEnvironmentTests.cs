@@ -70,6 +70,12 @@ public sealed class ClusterEnvironmentTests
     [InlineData(Batch, "start the program by srun")]
     [InlineData("K_MPI_JOB_ROLE=launcher", "start the program by mpirun")]
     [InlineData("JOB_COMPLETION_INDEX=1", "without WORLD_SIZE")]
+    [InlineData(Batch + " WORLD_SIZE=4", "start the program by srun")]
+    [InlineData("PBS_JOBID=7.server", "PBS_JOBID is set: start the program by the cluster's mpirun, or by disttrain launch")]
+    [InlineData("LSB_JOBID=7", "LSB_JOBID is set")]
+    [InlineData("FLUX_JOB_ID=f7", "FLUX_JOB_ID is set")]
+    [InlineData("RANK=0", "no engine's variables are set")]
+    [InlineData("WORLD_SIZE=1", "no engine's variables are set")]
     public void What_only_looks_like_a_job_is_one_process_with_a_hint(string variables, string hint)
     {
         ClusterEnvironment found = Detect(variables);
@@ -100,6 +106,11 @@ public sealed class ClusterEnvironmentTests
     [InlineData("RANK=1 WORLD_SIZE=4 LOCAL_RANK=1 LOCAL_WORLD_SIZE=5", "LOCAL_WORLD_SIZE='5': expected at most WORLD_SIZE=4")]
     [InlineData("RANK=1 WORLD_SIZE=4 LOCAL_RANK=1 MASTER_PORT=70000", "MASTER_PORT='70000': expected a whole number from 1 to 65535")]
     [InlineData("RANK=1 WORLD_SIZE=4", "LOCAL_RANK is not set: expected this process' number on its host")]
+    [InlineData("WORLD_SIZE=4", "RANK is not set: expected this process' number, as WORLD_SIZE=4 is set")]
+    [InlineData("WORLD_SIZE=4 LOCAL_RANK=1", "RANK is not set: expected this process' number, as WORLD_SIZE=4 is set")]
+    [InlineData("RANK=3", "WORLD_SIZE is not set: expected the number of processes, as RANK=3 is set")]
+    [InlineData("RANK=3 LOCAL_RANK=1 MASTER_ADDR=h", "WORLD_SIZE is not set: expected the number of processes, as RANK=3 is set")]
+    [InlineData("WORLD_SIZE=x", "WORLD_SIZE='x': expected a whole number")]
     [InlineData("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE is not set")]
     [InlineData("PMI_RANK=4 PMI_SIZE=4", "PMI_RANK='4': expected less than PMI_SIZE=4")]
     [InlineData("PMI_RANK=1 PMI_SIZE=4", "MPI_LOCALRANKID is not set")]

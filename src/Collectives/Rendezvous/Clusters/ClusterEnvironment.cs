@@ -91,8 +91,20 @@ public sealed record ClusterEnvironment
         string hint = set.Has("SLURM_JOB_ID") ? "; SLURM_JOB_ID is set without SLURM_STEP_NUM_TASKS: this is the batch script itself, start the program by srun to have all tasks"
             : set.Text("K_MPI_JOB_ROLE") == "launcher" ? "; K_MPI_JOB_ROLE=launcher: start the program by mpirun to have all workers"
             : set.Has("JOB_COMPLETION_INDEX") ? $"; JOB_COMPLETION_INDEX={set.Text("JOB_COMPLETION_INDEX")} without WORLD_SIZE: set it to the job's completions to make one world of its pods"
+            : set.Has("FLUX_JOB_ID") || set.Has("PBS_JOBID") || set.Has("LSB_JOBID")
+                ? $"; {(set.Has("FLUX_JOB_ID") ? "FLUX_JOB_ID" : set.Has("PBS_JOBID") ? "PBS_JOBID" : "LSB_JOBID")} is set: start the program by the cluster's mpirun, or by disttrain launch, to have more"
             : "";
+        if (hint.Length == 0) CheckThatNoneIsMissing(set);
         return new ClusterEnvironment { Engine = ClusterEngine.SingleProcess, Rank = 0, WorldSize = 1, LocalWorldSize = 1, NodeRank = 0, NodeCount = 1, Reason = $"one process: no engine's variables are set{hint}" };
+    }
+
+    /// <summary>A rank of a world that is only half described would else train alone, with all others, each on its own.</summary>
+    private static void CheckThatNoneIsMissing(ClusterVariables set)
+    {
+        if (set.Has("WORLD_SIZE") && !set.Has("RANK") && set.Number("WORLD_SIZE", 1) > 1)
+            throw new ClusterEnvironmentException("RANK", null, $"this process' number, as WORLD_SIZE={set.Text("WORLD_SIZE")} is set and no other engine is found");
+        if (set.Has("RANK") && !set.Has("WORLD_SIZE") && set.Number("RANK", 0) > 0)
+            throw new ClusterEnvironmentException("WORLD_SIZE", null, $"the number of processes, as RANK={set.Text("RANK")} is set and no other engine is found");
     }
 
     /// <summary>Explicit MASTER_* win over what an engine implies; processes that share one host need no name to reach it.</summary>
