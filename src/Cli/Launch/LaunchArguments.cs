@@ -8,7 +8,7 @@ namespace DistTrain.Cli;
 /// <summary>The options of <c>disttrain launch</c>. Those that torchrun takes from PET_* variables, which Kubeflow sets, are taken from them here too where they are not given.</summary>
 internal sealed class LaunchArguments
 {
-    private const int MostProcesses = 4096, MostNodes = 256, MostRestarts = 1_000_000, DefaultPort = 29500;
+    private const int MostProcesses = 4096, MostNodes = 256, MostRestarts = 1_000_000, DefaultPort = 29500, MostPort = 65535;
 
     private readonly Option<string?> _processes = new("--nproc-per-node") { Description = "ranks on this machine (1); gpu, cpu: one for each; auto: one for each GPU, or one" };
     private readonly Option<string?> _nodes = new("--nnodes") { Description = "machines, or MIN:MAX for a group that goes on with those who are there (1)" };
@@ -51,7 +51,7 @@ internal sealed class LaunchArguments
             MaxNodes = most,
             NodeRank = Text(parsed, _nodeRank, "PET_NODE_RANK") is null ? null : Number(parsed, _nodeRank, "PET_NODE_RANK", 0, 0, most - 1),
             MasterAddress = address ?? "127.0.0.1",
-            MasterPort = Number(parsed, _port, "PET_MASTER_PORT", endpointPort, 1, 65535),
+            MasterPort = Number(parsed, _port, "PET_MASTER_PORT", endpointPort, 1, MostPort),
             MaxRestarts = Number(parsed, _restarts, "PET_MAX_RESTARTS", 0, 0, MostRestarts),
             LogFolder = Text(parsed, _logs, "PET_LOG_DIR") is { } folder ? Path.GetFullPath(folder) : null,
             RunId = RunId(Text(parsed, _runId, "PET_RDZV_ID"), most),
@@ -76,13 +76,16 @@ internal sealed class LaunchArguments
         if (role == "worker" && parsed.GetValue(_servers) is not null) throw new UsageException("--role worker starts no --servers");
         if (options.HasSeveralNodes && (options.MinNodes < options.MaxNodes || options.NodeRank is null)) throw new UsageException("--role worker on several machines: expected --nnodes as one number, and --node-rank");
         int first = Number(parsed, _serverIndex, "", 0, 0, Math.Max(0, listed - 1));
-        return options with
+        options = options with
         {
             Role = role switch { "server" => LaunchRole.Server, "worker" => LaunchRole.Worker, _ => LaunchRole.All },
             ParameterServers = list,
             FirstServer = first,
             ServerCount = Number(parsed, _servers, "", role == "server" ? 1 : 0, role == "worker" ? 0 : 1, role == "server" ? listed - first : MostProcesses),
         };
+        if (role is null && options.MasterPort != 0 && options.MasterPort + options.ServerCount - 1 > MostPort)
+            throw new UsageException($"--master-port {options.MasterPort}: {options.ServerCount} servers take as many ports from there on, and {MostPort} is the last; expected at most {MostPort + 1 - options.ServerCount}");
+        return options;
     }
 
     private static int CountServers(string list)
@@ -128,7 +131,7 @@ internal sealed class LaunchArguments
         if (Environment.GetEnvironmentVariable(Variable) is not { Length: > 0 } text) return (null, otherwise);
         int colon = text.LastIndexOf(':');
         if (colon < 0) return (text, otherwise);
-        return colon > 0 && int.TryParse(text[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port is >= 1 and <= 65535
+        return colon > 0 && int.TryParse(text[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int port) && port is >= 1 and <= MostPort
             ? (text[..colon], port)
             : throw new UsageException($"environment variable {Variable} {text}: expected HOST:PORT");
     }

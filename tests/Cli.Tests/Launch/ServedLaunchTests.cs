@@ -106,6 +106,7 @@ public sealed partial class ServedLaunchTests
     [InlineData("--servers 2: expected a whole number from 1 to 1", "--role", "server", "--servers", "2", "--parameter-servers", "a:1")]
     [InlineData("--parameter-servers: expected parameter servers as HOST:PORT,HOST:PORT, found 'a'", "--role", "worker", "--parameter-servers", "a")]
     [InlineData("--parameter-servers and --server-index belong to --role", "--parameter-servers", "a:1")]
+    [InlineData("--master-port 65535: 2 servers take as many ports from there on, and 65535 is the last; expected at most 65534", "--servers", "2", "--master-port", "65535")]
     [InlineData("--role: all launchers of the job must have the same job secret", "--role", "worker", "--parameter-servers", "a:1")]
     [InlineData("--role worker on several machines: expected --nnodes as one number, and --node-rank", "--role", "worker", "--parameter-servers", "a:1", "--nnodes", "2")]
     public void What_can_t_be_combined_is_said_before_anything_starts(string message, params string[] arguments)
