@@ -159,8 +159,9 @@ internal sealed class RankGroup(LaunchOptions options, LaunchSignals signals, Li
         }
         foreach (RankProcess rank in _ranks.Where(rank => rank.Exit is not null))
         {
-            NativeProcess.Reap(rank.Id);
+            // In this order: once it is reaped, its number may be another's, whom the guard must not kill.
             guard.Remove(rank.Id);
+            NativeProcess.Reap(rank.Id);
         }
     }
 

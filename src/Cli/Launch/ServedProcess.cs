@@ -86,7 +86,8 @@ internal sealed class ServedProcess(bool isServer, int index, LaunchOptions opti
 
     private void Reap()
     {
-        NativeProcess.Reap(Current!.Id);
-        guard.Remove(Current.Id);
+        // In this order: once it is reaped, its number may be another's, whom the guard must not kill.
+        guard.Remove(Current!.Id);
+        NativeProcess.Reap(Current.Id);
     }
 }
