@@ -18,9 +18,11 @@ internal sealed class LocalLaunch(LaunchOptions options, JobSecret secret, Launc
             if (signals.StopSignal != 0) return LaunchEnd.OfStopped(result, signals.StopSignal);
             int code = result.FirstFailure?.ExitCode ?? ExitCode.Failure;
             if (signals.WasWarned && code == ExitCode.Retryable) return code;
-            if (restart == options.MaxRestarts)
+            // What the command line asks for is as impossible the next time.
+            if (restart == options.MaxRestarts || code == ExitCode.Usage)
             {
-                if (restart > 0) errors.Say($"all {restart} restarts are used up");
+                if (restart == options.MaxRestarts && restart > 0) errors.Say($"all {restart} restarts are used up");
+                else if (restart < options.MaxRestarts) errors.Say("exit code 2 means wrong usage: it would not help to start again");
                 return code;
             }
             errors.Say($"restart {restart + 1} of {options.MaxRestarts}: all {options.ProcessesPerNode} ranks start again, because rank {result.FirstFailure?.Rank} failed ({result.FirstFailure})");

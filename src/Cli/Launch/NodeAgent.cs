@@ -42,7 +42,10 @@ internal sealed class NodeAgent(
             if (result.FirstFailure is { } failure)
             {
                 if (stop.WasWarned() && failure.ExitCode == ExitCode.Retryable) return Leave(failure.ExitCode);
-                store.CompareExchange(FailureKey(round.Number), null, Encode(failure.ExitCode, $"rank {failure.Rank} on node {round.NodeRank} ({membership.Node.Id}) failed: {failure}"));
+                string text = $"rank {failure.Rank} on node {round.NodeRank} ({membership.Node.Id}) failed: {failure}";
+                // What the command line asks for is as impossible the next time.
+                if (failure.ExitCode == ExitCode.Usage) return End(failure.ExitCode, $"{text}; that means wrong usage: it would not help to start again");
+                store.CompareExchange(FailureKey(round.Number), null, Encode(failure.ExitCode, text));
                 membership.RequestRound(round, hasFailed: true);
             }
             else if (result.IsComplete && HaveAllEnded(round))
@@ -149,7 +152,13 @@ internal sealed class NodeAgent(
     private int GiveUp(MembershipRound round)
     {
         (int code, string text) = store.TryGet(FailureKey(round.Number - 1), out byte[]? failure) ? Decode(failure) : (ExitCode.Retryable, "a node was lost");
-        store.CompareExchange(EndKey, null, Encode(code, $"{text}; all {options.MaxRestarts} restarts are used up"));
+        return End(code, $"{text}; all {options.MaxRestarts} restarts are used up");
+    }
+
+    /// <summary>The job is over for all nodes; who says so first says how.</summary>
+    private int End(int code, string text)
+    {
+        store.CompareExchange(EndKey, null, Encode(code, text));
         membership.End();
         (code, text) = store.TryGet(EndKey, out byte[]? end) ? Decode(end) : (code, text);
         say(text);

@@ -68,6 +68,18 @@ public sealed class LaunchTests
     }
 
     [Fact]
+    public void Logs_of_an_earlier_job_of_the_same_name_are_kept()
+    {
+        using TemporaryFolder folder = new();
+
+        foreach (string text in new[] { "first", "second", "third" })
+            Assert.Equal(0, Launch("--log-dir", folder.Path, "--run-id", "run", "--", "bash", "-c", $"echo {text}; echo {text} error >&2").ExitCode);
+
+        Assert.Equal(["first\n", "second\n", "third\n"], new[] { ".1", ".2", "" }.Select(number => File.ReadAllText(folder[$"run/0/rank-0.stdout.log{number}"])));
+        Assert.Equal("first error\n", File.ReadAllText(folder["run/0/rank-0.stderr.log.1"]));
+    }
+
+    [Fact]
     public void The_first_failing_rank_is_named_with_its_code_and_last_lines_and_nothing_of_the_others_is_left()
     {
         // Each other rank has a child in its group, one in a group of its own and a daemon in a session of its own, which its parent has left.
@@ -115,6 +127,15 @@ public sealed class LaunchTests
 
         Assert.Equal(75, result.ExitCode);
         Assert.EndsWith("disttrain: all 1 restarts are used up\n", result.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Wrong_usage_ends_the_job_whatever_restarts_are_left()
+    {
+        ToolResult result = Launch("--max-restarts", "3", "--", "bash", "-c", "echo started; exit 2");
+
+        Assert.Equal((2, "[0] started\n"), (result.ExitCode, result.Output));
+        Assert.EndsWith("disttrain: exit code 2 means wrong usage: it would not help to start again\n", result.Errors, StringComparison.Ordinal);
     }
 
     [Fact]

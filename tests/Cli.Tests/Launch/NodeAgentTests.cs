@@ -51,6 +51,22 @@ public sealed class NodeAgentTests : IDisposable
     }
 
     [Fact]
+    public void Wrong_usage_ends_the_job_on_all_nodes_whatever_restarts_are_left()
+    {
+        int starts = 0;
+        int[] codes = RunAll(2, 2, maxRestarts: 5, nodeCount: 2, (node, placement, isOver) =>
+        {
+            Interlocked.Increment(ref starts);
+            return node == 1 ? Bad(placement.FirstRank, 2) : UntilOver(isOver);
+        });
+
+        Assert.Equal([2, 2], codes);
+        // The other node may hear that the job is over before it has started anything.
+        Assert.InRange(starts, 1, 2);
+        Assert.Equal(2, _said.Count(line => line.EndsWith("failed: exit code 2; that means wrong usage: it would not help to start again", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public void When_the_restarts_are_used_up_all_nodes_return_the_failing_ranks_code_and_say_which_it_was()
     {
         int[] codes = RunAll(2, 2, maxRestarts: 1, nodeCount: 2, (node, placement, isOver) => node == 0 ? Bad(placement.FirstRank, 33) : UntilOver(isOver));
