@@ -82,6 +82,16 @@ public sealed class CollectiveBenchmarkTests : IDisposable
         Assert.Contains(rows, row => Text(row, "case") == $"registered {size}");
     }
 
+    [Theory]
+    [InlineData("reduce-scatter")]
+    [InlineData("all-gather")]
+    public void The_halves_of_the_ring_are_measured_beside_the_transports_own_way(string verb)
+    {
+        JsonElement[] rows = Measured("--transport", "inprocess", "--ranks", "3", "--verb", verb, "--algorithm", "own,ring");
+
+        Assert.Equal(["own", "ring"], rows.Where(row => Text(row, "case") == "ordinary 1020").Select(row => Text(row, "algorithm")));
+    }
+
     [Fact]
     public void Fitted_costs_are_saved_and_choose_the_algorithm_of_a_later_run()
     {
@@ -122,7 +132,8 @@ public sealed class CollectiveBenchmarkTests : IDisposable
     [InlineData("--simulate: expected numbers of ranks from 2", "--simulate", "64..8", "--alpha", "1us", "--beta", "1e-9")]
     [InlineData("--beta: expected seconds a byte", "--simulate", "8..64", "--alpha", "1us", "--beta", "fast")]
     [InlineData("--algorithm auto chooses by fitted costs: run `bench allreduce --fit costs.json`", "--algorithm", "auto")]
-    [InlineData("algorithms are those of all-reduce", "--verb", "broadcast", "--algorithm", "ring")]
+    [InlineData("algorithms are those of all-reduce; --verb broadcast has only own", "--verb", "broadcast", "--algorithm", "ring")]
+    [InlineData("--verb all-gather has only own and ring", "--verb", "all-gather", "--algorithm", "ring,tree")]
     [InlineData("--json needs a value", "--json")]
     [InlineData("--json '/nowhere/rows.json': expected the name of a file in a folder that exists", "--json", "/nowhere/rows.json")]
     [InlineData("--alpha belongs to a simulation; add --simulate", "--alpha", "5us")]

@@ -13,7 +13,7 @@ public sealed record AllReduceOptions
 
           --transport NAME       shm (processes of this machine), inprocess (threads), mpi (default: shm); nccl is refused: host memory is measured
           --algorithm A,B        own (the transport's), ring, direct, recursive-doubling, tree, double-tree, auto (by fitted costs); default: own
-          --verb NAME            all-reduce, reduce-scatter, all-gather, broadcast, reduce, all-to-all, send-recv (default: all-reduce)
+          --verb NAME            all-reduce, reduce-scatter, all-gather, broadcast, reduce, all-to-all, send-recv (default: all-reduce); of the algorithms reduce-scatter and all-gather have own and ring, the others own
           --ranks N              ranks to start on this machine (default: 2); inside a launcher its world is joined instead
           --against A,B          peers to measure in turn with ours: openmpi, gloo (default: those installed; none: ours alone)
           --min BYTES --max BYTES   first and last size, each four times the one before (default: 256 to 256M)
@@ -150,8 +150,9 @@ public sealed record AllReduceOptions
         if (SimulatedRanks is not null && CostsFile is null && !(values.ContainsKey("--alpha") && values.ContainsKey("--beta")))
             throw new UsageException("--simulate needs --alpha (seconds a message, as 5us) and --beta (seconds a byte, or 12.5GB/s), or --costs FILE");
         if (SimulatedRanks is not null && FitFile is not null) throw new UsageException("--simulate and --fit exclude each other: fit first, then simulate with --costs FILE");
-        if (Shape.Verb != CollectiveVerb.AllReduce && (FitFile is not null || Algorithms.Any(name => name != AlgorithmNames.Own)))
-            throw new UsageException($"algorithms are those of all-reduce; --verb {Shape.Name} has only {AlgorithmNames.Own}");
+        string[] known = Shape.Verb is CollectiveVerb.ReduceScatter or CollectiveVerb.AllGather ? [AlgorithmNames.Own, AlgorithmNames.Of(AllReduceAlgorithm.Ring)] : [AlgorithmNames.Own];
+        if (Shape.Verb != CollectiveVerb.AllReduce && (FitFile is not null || Algorithms.Except(known).Any()))
+            throw new UsageException($"algorithms are those of all-reduce; --verb {Shape.Name} has only {string.Join(" and ", known)}");
         if (Algorithms.Contains(AlgorithmNames.Auto) && CostsFile is null)
             throw new UsageException("--algorithm auto chooses by fitted costs: run `bench allreduce --fit costs.json` with the same transport and ranks, then add --costs costs.json");
     }
