@@ -88,6 +88,19 @@ public sealed class MembershipStateTests
     }
 
     [Fact]
+    public void States_that_no_group_can_come_to_are_errors()
+    {
+        MembershipState good = s_empty.Join(Node("a"), 1).Join(Node("b"), 2);
+        MembershipState[] impossible =
+        [
+            good with { Entries = [good.Entries[0], good.Entries[0]] }, good with { MinNodeCount = 0 }, good with { MinNodeCount = -1 }, good with { MaxNodeCount = 1 }, good with { MinNodeCount = 3, MaxNodeCount = 2 },
+            good with { MaxNodeCount = ElasticMembershipOptions.NodeCountLimit + 1 }, good with { Round = 0 }, good with { Round = -5 }, good with { Change = -1 }, good with { FailureCount = -1 },
+        ];
+        foreach (MembershipState state in impossible)
+            Assert.Equal("here: no state of an elastic group", Assert.Throws<RendezvousException>(() => MembershipCode.Decode(MembershipCode.Encode(state), "here")).Message);
+    }
+
+    [Fact]
     public void A_round_needs_the_fewest_nodes_and_all_of_those_it_awaits()
     {
         MembershipState one = s_empty.Join(Node("a"), 1);

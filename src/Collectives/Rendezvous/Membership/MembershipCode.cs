@@ -48,13 +48,17 @@ internal static class MembershipCode
             int count = reader.ReadInt32();
             if (!Enum.IsDefined(phase) || count < 0 || count > ElasticMembershipOptions.NodeCountLimit) throw new RendezvousException($"{where}: no state of an elastic group");
             state = state with { Entries = [.. Enumerable.Range(0, count).Select(_ => ReadEntry(reader))] };
-            return stream.Position == stream.Length ? state : throw new RendezvousException($"{where}: no state of an elastic group");
+            return stream.Position == stream.Length && IsPossible(state) ? state : throw new RendezvousException($"{where}: no state of an elastic group");
         }
         catch (Exception failure) when (failure is IOException or ArgumentException or FormatException)
         {
             throw new RendezvousException($"{where}: no state of an elastic group", failure);
         }
     }
+
+    private static bool IsPossible(MembershipState state) =>
+        state.MinNodeCount >= 1 && state.MinNodeCount <= state.MaxNodeCount && state.MaxNodeCount <= ElasticMembershipOptions.NodeCountLimit && state.Entries.Count <= state.MaxNodeCount
+        && state.Round >= 1 && state.Change >= 0 && state.FailureCount >= 0 && state.Entries.Select(entry => entry.Node.Id).Distinct(StringComparer.Ordinal).Count() == state.Entries.Count;
 
     private static MembershipEntry ReadEntry(BinaryReader reader)
     {
