@@ -38,6 +38,17 @@ public sealed class TcpStoreFaultTests
     }
 
     [Fact]
+    public void A_client_that_is_connected_with_itself_has_found_no_server()
+    {
+        // As it happens by chance where the server's port is one of those that the system gives to clients.
+        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        var greeting = new TcpStoreGreeting("client", TcpStoreProtocol.EncodeJobId("job"), JobSecret.Create(), Guid.NewGuid().ToByteArray());
+        var failure = Assert.Throws<SocketException>(() => greeting.Connect(socket, (IPEndPoint)socket.LocalEndPoint!, new Deadline(TcpStoreRig.Long)));
+        Assert.Equal(SocketError.ConnectionRefused, failure.SocketErrorCode);
+    }
+
+    [Fact]
     public void A_server_takes_a_socket_that_was_opened_before()
     {
         using Socket listener = TcpStoreServer.Listen();

@@ -25,13 +25,20 @@ internal sealed class TcpStoreGreeting(string description, byte[] jobId, JobSecr
 
     /// <exception cref="SocketException">No connection, or one that ended.</exception>
     /// <exception cref="RendezvousRefusedException">The two don't belong together.</exception>
-    internal TcpStoreWelcome Connect(IPEndPoint endPoint, Deadline deadline)
+    internal TcpStoreWelcome Connect(IPEndPoint endPoint, Deadline deadline) =>
+        Connect(new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp), endPoint, deadline);
+
+    /// <param name="socket">Not connected; it is the welcome's then, or closed.</param>
+    /// <param name="endPoint">The server.</param>
+    /// <param name="deadline">When all must be done.</param>
+    internal TcpStoreWelcome Connect(Socket socket, IPEndPoint endPoint, Deadline deadline)
     {
-        var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         try
         {
             socket.Blocking = false;
             Open(socket, endPoint, deadline);
+            // Without a server, a port of this host that the system also gives out can become the client's own, which is then connected with itself.
+            if (Equals(socket.LocalEndPoint, socket.RemoteEndPoint)) throw new SocketException((int)SocketError.ConnectionRefused);
             socket.NoDelay = true;
             TcpKeepAlive.Set(socket);
             return Greet(socket, deadline);

@@ -74,7 +74,8 @@ internal sealed class RemoteDialer(RemoteEndPoint server, OpenMessage open)
             try
             {
                 await socket.ConnectAsync(new IPEndPoint(address, server.Port), cancellation).ConfigureAwait(false);
-                return socket;
+                // Without a server, a port of this host that the system also gives out can become the worker's own, which is then connected with itself.
+                return Equals(socket.LocalEndPoint, socket.RemoteEndPoint) ? throw new SocketException((int)SocketError.ConnectionRefused) : socket;
             }
             catch (Exception failure)
             {
