@@ -44,7 +44,17 @@ internal sealed class NcclWatch : IDisposable
     {
         while (!_end.Wait(s_pause))
         {
-            string? late = Late();
+            string? late;
+            try
+            {
+                late = Late();
+            }
+#pragma warning disable CA1031 // On this thread it would end the process; whoever uses the communicator is told.
+            catch (Exception failure)
+#pragma warning restore CA1031
+            {
+                late = $"rank {_transport.Rank}: the device failed: {failure.Message}";
+            }
             // Asking polls NCCL's asynchronous errors too.
             if (_transport.Failure is not null) return;
             if (late is null) continue;

@@ -152,6 +152,17 @@ public sealed class NcclCommunicatorTests
     });
 
     [Fact]
+    public void A_device_that_fails_under_way_kills_the_communicator_and_not_the_program()
+    {
+        StandIns.Need();
+        using ShimTransport transport = ShimTransport.JoinNccl(0, 1, NcclUniqueId.Create(), 0, new CommunicatorOptions());
+        using NcclWatch watch = new(transport);
+        watch.Add(CollectiveVerb.AllReduce, new FailedEvent());
+        Assert.True(SpinWait.SpinUntil(() => transport.Failure is not null, TimeSpan.FromSeconds(30)));
+        Assert.Contains("cuEventQuery failed with CUDA status 700", Assert.IsType<CommunicatorAbortedException>(transport.Failure).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_rank_that_does_not_come_is_a_timeout_and_the_communicator_is_dead() => Run(3, new CommunicatorOptions { Timeout = TimeSpan.FromMilliseconds(500) }, (communicator, device) =>
     {
         if (communicator.Rank == 1) return;
@@ -285,5 +296,13 @@ public sealed class NcclCommunicatorTests
             }
             if (leavesTogether) communicator.Barrier(device.DefaultStream);
         }, failure => failure is CollectiveException);
+    }
+
+    /// <summary>What a kernel's illegal access makes of all events of a context.</summary>
+    private sealed class FailedEvent : StreamEvent
+    {
+        public override bool IsCompleted => throw new DeviceException("cuEventQuery failed with CUDA status 700");
+
+        public override void Synchronize() => throw new DeviceException("cuEventSynchronize failed with CUDA status 700");
     }
 }
