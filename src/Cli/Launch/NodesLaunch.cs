@@ -15,7 +15,8 @@ internal static class NodesLaunch
     {
         bool isHost = options.NodeRank is int rank ? rank == 0 : IsThisHost(options.MasterAddress);
         using TcpStoreServer? server = isHost ? new TcpStoreServer(options.RunId, secret, new TcpStoreServerOptions { Port = options.MasterPort }) : null;
-        using TcpStoreClient store = TcpStoreClient.Connect(isHost ? "127.0.0.1" : options.MasterAddress, options.MasterPort, options.RunId, secret, cancellationToken: signals.Stopping);
+        using TcpStoreClient? found = Connect(options, isHost, secret, signals.Stopping);
+        if (found is not { } store) return 128 + signals.StopSignal;
         string host = Environment.MachineName.Length > 40 ? Environment.MachineName[..40] : Environment.MachineName;
         MembershipNode node = new($"{host}/{Environment.ProcessId}", options.ProcessesPerNode, isHost ? options.MasterAddress : OwnAddress(options));
         using ElasticMembership membership = new(store, "nodes", node, new ElasticMembershipOptions { MinNodeCount = options.MinNodes, MaxNodeCount = options.MaxNodes });
@@ -27,6 +28,19 @@ internal static class NodesLaunch
         finally
         {
             Part(store, server is not null);
+        }
+    }
+
+    /// <returns>Null if a signal ended the wait for the host.</returns>
+    private static TcpStoreClient? Connect(LaunchOptions options, bool isHost, JobSecret secret, CancellationToken stopping)
+    {
+        try
+        {
+            return TcpStoreClient.Connect(isHost ? "127.0.0.1" : options.MasterAddress, options.MasterPort, options.RunId, secret, cancellationToken: stopping);
+        }
+        catch (OperationCanceledException)
+        {
+            return null;
         }
     }
 

@@ -12,8 +12,13 @@ internal sealed partial class Launched : IDisposable
     private readonly Task<string> _errors;
 
     public Launched(params string[] arguments)
+        : this([], arguments)
     {
-        _process = Tool.Begin(["launch", .. arguments]);
+    }
+
+    public Launched((string Name, string? Value)[] environment, string[] arguments)
+    {
+        _process = Tool.BeginWith(environment, ["launch", .. arguments]);
         _errors = _process.StandardError.ReadToEndAsync();
     }
 

@@ -34,6 +34,19 @@ public sealed class NodesLaunchTests
         Assert.Contains("all nodes must have the same job secret; give each DISTTRAIN_JOB_SECRET", result.Errors, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_signal_ends_the_wait_for_the_host_with_the_signals_code()
+    {
+        // A host that takes the connection and says nothing.
+        using TcpListener host = new(IPAddress.Loopback, 0);
+        host.Start();
+        using Launched launched = new([(JobSecret.Variable, JobSecret.Create().ToHex())],
+            ["--nnodes", "2", "--allow-cpu-nodes", "--node-rank", "1", "--master-addr", "127.0.0.1", "--master-port", $"{((IPEndPoint)host.LocalEndpoint).Port}", "--", "true"]);
+        using Socket connection = await host.AcceptSocketAsync(TestContext.Current.CancellationToken).AsTask().WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+        launched.Signal(15);
+        Assert.Equal(143, launched.AwaitEnd().ExitCode);
+    }
+
     private static int FreePort()
     {
         using TcpListener listener = new(IPAddress.Loopback, 0);
