@@ -98,28 +98,25 @@ internal sealed class NcclCommunicator : ICommunicator
             if (t.Verb == CollectiveVerb.ReceiveReduce && !DeviceReduction.Supports(t.Tensor.DType, t.Op))
                 throw new ArgumentException($"{t.Verb.Name()}: there is no kernel for {t.Op} of {t.Tensor.DType} on {_device.Name}; sums and products of F32, F16 and BF16 there are");
         }
-        Follow(stream);
         List<(Tensor Aside, Tensor Place, ReduceOp Op)> reductions = [];
-        foreach (PeerTransfer t in transfers)
+        try
         {
-            if (t.Verb == CollectiveVerb.Send)
+            // Before the first message is noted down: where memory ends here, nothing has gone and nothing stays behind for the next exchange.
+            foreach (PeerTransfer t in transfers)
+                if (t.Verb == CollectiveVerb.ReceiveReduce) reductions.Add((Tensor.Allocate(stream, t.Tensor.Shape, t.Tensor.DType), t.Tensor, t.Op));
+            Follow(stream);
+            int asides = 0;
+            foreach (PeerTransfer t in transfers)
             {
-                _messages.Send(t.Peer, t.Tensor);
-                continue;
+                if (t.Verb == CollectiveVerb.Send) _messages.Send(t.Peer, t.Tensor);
+                else _messages.Receive(t.Peer, t.Verb == CollectiveVerb.ReceiveReduce ? reductions[asides++].Aside : t.Tensor);
             }
-            Tensor place = t.Tensor;
-            if (t.Verb == CollectiveVerb.ReceiveReduce)
-            {
-                place = Tensor.Allocate(stream, t.Tensor.Shape, t.Tensor.DType);
-                reductions.Add((place, t.Tensor, t.Op));
-            }
-            _messages.Receive(t.Peer, place);
+            _messages.Exchange(stream);
+            foreach ((Tensor aside, Tensor place, ReduceOp op) in reductions) DeviceReduction.Combine(stream, op, place, aside, place);
         }
-        _messages.Exchange(stream);
-        foreach ((Tensor aside, Tensor place, ReduceOp op) in reductions)
+        finally
         {
-            DeviceReduction.Combine(stream, op, place, aside, place);
-            aside.Dispose();
+            foreach ((Tensor aside, _, _) in reductions) aside.Dispose();
         }
         Note(stream, CollectiveVerb.Send);
     }
@@ -166,10 +163,17 @@ internal sealed class NcclCommunicator : ICommunicator
         {
             // Whoever waited for the collective was told; here there is nobody to tell.
         }
-        _watch.Dispose();
-        while (_held.TryDequeue(out (StreamEvent, Tensor? Send, Tensor? Receive) held)) LetGo(held.Send, held.Receive);
-        _own?.Dispose();
-        _transport.Dispose();
+        try
+        {
+            _watch.Dispose();
+            while (_held.TryDequeue(out (StreamEvent, Tensor? Send, Tensor? Receive) held)) LetGo(held.Send, held.Receive);
+            _own?.Dispose();
+        }
+        finally
+        {
+            // Also when the device has failed, and its streams with it.
+            _transport.Dispose();
+        }
     }
 
     private void Free(nint memory)
@@ -202,7 +206,18 @@ internal sealed class NcclCommunicator : ICommunicator
     private StreamEvent Enqueue(ExecutionStream stream, in Collective c, long elementCount, DType dtype)
     {
         Follow(stream);
-        if (!TryRunOurs(stream, c, dtype))
+        bool isOurs;
+        try
+        {
+            isOurs = TryRunOurs(stream, c, dtype);
+        }
+        catch (Exception failure) when (failure is not CollectiveException)
+        {
+            // No memory, say, in the middle of a plan: the others wait for messages that will not come.
+            _transport.Abort($"rank {Rank}: {c.Verb.Name()} could not go on: {failure.Message}");
+            throw;
+        }
+        if (!isOurs)
         {
             _transport.SetStream(stream.NativeHandle);
             _transport.Run(new HostCall(c.Verb, dtype, c.Op, c.Root, c.Send?.Pointer ?? 0, c.Receive?.Pointer ?? 0, elementCount));

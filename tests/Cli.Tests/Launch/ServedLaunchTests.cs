@@ -16,8 +16,10 @@ public sealed partial class ServedLaunchTests
     [Fact]
     public void Processes_know_their_role_and_the_servers_are_stopped_when_the_workers_are_done()
     {
-        ToolResult result = Launch("--servers", "2", "--nproc-per-node", "2", "--",
-            "bash", "-c", "echo $DISTTRAIN_ROLE ${RANK-none} ${WORLD_SIZE-none} ${DISTTRAIN_SERVER_INDEX-none} $DISTTRAIN_PARAMETER_SERVERS ${#DISTTRAIN_JOB_SECRET}; [ $DISTTRAIN_ROLE = worker ] && exit 0; trap 'echo saved; exit 0' TERM; sleep 60 & wait");
+        using TemporaryFolder folder = new();
+        ToolResult result = Launch("--servers", "2", "--nproc-per-node", "2", "--", "bash", "-c",
+            "echo $DISTTRAIN_ROLE ${RANK-none} ${WORLD_SIZE-none} ${DISTTRAIN_SERVER_INDEX-none} $DISTTRAIN_PARAMETER_SERVERS ${#DISTTRAIN_JOB_SECRET}; "
+            + "[ $DISTTRAIN_ROLE = worker ] && { until [ -e $1/up0 -a -e $1/up1 ]; do sleep 0.05; done; exit 0; }; trap 'echo saved; exit 0' TERM; touch $1/up$DISTTRAIN_SERVER_INDEX; sleep 60 & wait", "job", folder.Path);
 
         Assert.True(result.ExitCode == 0, result.Errors);
         string[] lines = result.Output.TrimEnd().Split('\n');
@@ -30,8 +32,9 @@ public sealed partial class ServedLaunchTests
     public void Who_dies_is_started_again_alone_as_often_as_is_allowed()
     {
         // The first server and worker 1 fail at their first start; worker 1 at its second too, by a signal.
+        using TemporaryFolder folder = new();
         ToolResult result = Launch("--servers", "1", "--nproc-per-node", "3", "--max-restarts", "3", "--", "bash", "-c",
-            "echo $DISTTRAIN_ROLE $RANK started $TORCHELASTIC_RESTART_COUNT; case $DISTTRAIN_ROLE$RANK$TORCHELASTIC_RESTART_COUNT in server0) exit 7;; worker10) exit 9;; worker11) kill -KILL $$;; esac; [ $DISTTRAIN_ROLE = worker ] && sleep 2 && exit 0; trap 'exit 0' TERM; sleep 60 & wait");
+            "echo $DISTTRAIN_ROLE $RANK started $TORCHELASTIC_RESTART_COUNT; case $DISTTRAIN_ROLE$RANK$TORCHELASTIC_RESTART_COUNT in server0) exit 7;; worker10) exit 9;; worker11) kill -KILL $$;; esac; [ $DISTTRAIN_ROLE = worker ] && { until [ -e $1/up ]; do sleep 0.05; done; exit 0; }; trap 'exit 0' TERM; touch $1/up; sleep 60 & wait", "job", folder.Path);
 
         Assert.True(result.ExitCode == 0, result.Errors);
         Assert.Equal(["[0] worker 0 started 0", "[1] worker 1 started 0", "[1] worker 1 started 1", "[1] worker 1 started 2", "[2] worker 2 started 0", "[server 0] server started 0", "[server 0] server started 1"],
@@ -51,7 +54,9 @@ public sealed partial class ServedLaunchTests
     [Fact]
     public void When_restarts_are_used_up_all_are_stopped_and_the_code_is_the_failures()
     {
-        ToolResult result = Launch("--servers", "1", "--nproc-per-node", "2", "--max-restarts", "1", "--", "bash", "-c", "[ $DISTTRAIN_ROLE$RANK = worker1 ] && exit 23; trap 'echo stopped; exit 0' TERM; sleep 60 & wait");
+        using TemporaryFolder folder = new();
+        ToolResult result = Launch("--servers", "1", "--nproc-per-node", "2", "--max-restarts", "1", "--", "bash", "-c",
+            "[ $DISTTRAIN_ROLE$RANK = worker1 ] && { until [ -e $1/worker -a -e $1/server ]; do sleep 0.05; done; exit 23; }; trap 'echo stopped; exit 0' TERM; touch $1/$DISTTRAIN_ROLE; sleep 60 & wait", "job", folder.Path);
 
         Assert.Equal(23, result.ExitCode);
         Assert.Equal(["[0] stopped", "[server 0] stopped"], result.Output.TrimEnd().Split('\n').Order(StringComparer.Ordinal));
@@ -78,14 +83,16 @@ public sealed partial class ServedLaunchTests
     public void A_signal_ends_the_workers_first_and_then_the_servers(int signal)
     {
         using Launched launched = new("--servers", "1", "--nproc-per-node", "2", "--", "bash", "-c",
-            "trap '[ $DISTTRAIN_ROLE = worker ] && sleep 0.5; echo $DISTTRAIN_ROLE ended; exit 0' INT TERM; sleep 60 & echo $$ $! ready; while :; do wait; done");
+            "trap '[ $DISTTRAIN_ROLE = worker ] && sleep 0.5; echo $EPOCHREALTIME ended; exit 0' INT TERM; sleep 60 & echo $$ $! ready; while :; do wait; done");
         int[] processes = launched.AwaitReady(6);
         launched.Signal(signal);
         ToolResult result = launched.AwaitEnd();
 
         Assert.Equal(0, result.ExitCode);
-        Assert.Equal(["[0] worker ended", "[1] worker ended", "[server 0] server ended"], result.Output.TrimEnd().Split('\n').Order(StringComparer.Ordinal));
-        Assert.EndsWith("[server 0] server ended\n", result.Output, StringComparison.Ordinal);
+        // By the times they tell: lines of two processes are passed on side by side.
+        Dictionary<string, decimal> ends = result.Output.TrimEnd().Split('\n').Select(line => EndLine().Match(line)).ToDictionary(match => match.Groups[1].Value, match => decimal.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture));
+        Assert.Equal(["0", "1", "server 0"], ends.Keys.Order(StringComparer.Ordinal));
+        Assert.True(ends["server 0"] > ends["0"] && ends["server 0"] > ends["1"], result.Output);
         Launched.AssertGone(processes, TimeSpan.Zero);
     }
 
@@ -340,6 +347,9 @@ public sealed partial class ServedLaunchTests
 
     [System.Runtime.InteropServices.LibraryImport("libc", EntryPoint = "kill")]
     private static partial int Kill(int processId, int signal);
+
+    [GeneratedRegex(@"^\[(.+)\] (\d+\.\d+) ended$")]
+    private static partial Regex EndLine();
 
     [GeneratedRegex(@"parameter server 0: [\d,]+ updates, ([\d,]+) steps done")]
     private static partial Regex StepsDoneLine();

@@ -152,6 +152,32 @@ public sealed class NcclCommunicatorTests
     });
 
     [Fact]
+    public void An_exchange_that_finds_no_memory_sends_nothing_and_the_next_one_is_whole() => Run(2, new CommunicatorOptions(), (communicator, device) =>
+    {
+        int rank = communicator.Rank, other = 1 - rank;
+        ExecutionStream stream = device.DefaultStream;
+        using Tensor never = TestValues.Make(stream, DType.F32, [.. Enumerable.Repeat(100.0, 5000)]), mine = TestValues.Make(stream, DType.F32, [.. Enumerable.Repeat(rank + 1.0, 5000)]);
+        using Tensor sum = TestValues.Make(stream, DType.F32, [.. Enumerable.Repeat(10.0, 5000)]);
+        int before = device.Pool.RentedCount;
+        device.Pool.ByteLimit = device.Pool.RentedByteCount;
+        if (rank == 0) Assert.Throws<OutOfDeviceMemoryException>(() => communicator.Exchange(stream, PeerTransfer.Send(never, other), PeerTransfer.ReceiveReduce(sum, other)));
+        device.Pool.ByteLimit = long.MaxValue;
+        Assert.Equal((before, null), (device.Pool.RentedCount, communicator.Failure));
+        communicator.Exchange(stream, PeerTransfer.Send(mine, other), PeerTransfer.ReceiveReduce(sum, other));
+        Assert.All(TestValues.Read(sum), value => Assert.Equal(other + 11, value));
+    });
+
+    [Fact]
+    public void A_collective_of_ours_that_finds_no_memory_half_way_ends_the_communicator() => Run(2, new CommunicatorOptions { Algorithm = AllReduceAlgorithm.Ring }, (communicator, device) =>
+    {
+        ExecutionStream stream = device.DefaultStream;
+        using Tensor sum = TestValues.Make(stream, DType.F32, [.. Enumerable.Repeat(1.0, 5000)]);
+        device.Pool.ByteLimit = device.Pool.RentedByteCount;
+        Assert.Throws<OutOfDeviceMemoryException>(() => communicator.AllReduce(stream, sum));
+        Assert.Contains($"rank {communicator.Rank}: all_reduce could not go on: ", Assert.IsType<CommunicatorAbortedException>(communicator.Failure).Message, StringComparison.Ordinal);
+    }, leavesTogether: false);
+
+    [Fact]
     public void A_device_that_fails_under_way_kills_the_communicator_and_not_the_program()
     {
         StandIns.Need();

@@ -61,9 +61,9 @@ dt_status nccl_release(dt_comm *comm, void *memory) {
     if (!it) return comm_error(comm, DT_INVALID_ARGUMENT, "dt_free: %p is not from dt_alloc of this communicator, or freed", memory);
     *at = it->next;
     nccl_settle(self); /* freeing waits for the device: no kernel may be waiting for a lost peer */
-    self->cuda->push_context(self->context);
+    bool pushed = self->cuda->push_context(self->context) == CUDA_SUCCESS;
     give_back(self, it);
-    self->cuda->pop_context(&ignored);
+    if (pushed) self->cuda->pop_context(&ignored); /* else it would be the caller's */
     free(it);
     return DT_OK;
 }
