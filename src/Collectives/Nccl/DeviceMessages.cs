@@ -28,6 +28,9 @@ internal sealed class DeviceMessages(ShimTransport transport)
         if (stream.Device.Kind == DeviceKind.Cpu) transport.Synchronize();
     }
 
+    /// <summary>Forgets what was added and not enqueued.</summary>
+    internal void Clear() => _count = 0;
+
     private void Add(CollectiveVerb verb, int peer, Tensor tensor)
     {
         if (tensor.ElementCount == 0) return;

@@ -98,24 +98,32 @@ internal sealed class NcclCommunicator : ICommunicator
             if (t.Verb == CollectiveVerb.ReceiveReduce && !DeviceReduction.Supports(t.Tensor.DType, t.Op))
                 throw new ArgumentException($"{t.Verb.Name()}: there is no kernel for {t.Op} of {t.Tensor.DType} on {_device.Name}; sums and products of F32, F16 and BF16 there are");
         }
+        Follow(stream);
         List<(Tensor Aside, Tensor Place, ReduceOp Op)> reductions = [];
         try
         {
-            // Before the first message is noted down: where memory ends here, nothing has gone and nothing stays behind for the next exchange.
-            foreach (PeerTransfer t in transfers)
-                if (t.Verb == CollectiveVerb.ReceiveReduce) reductions.Add((Tensor.Allocate(stream, t.Tensor.Shape, t.Tensor.DType), t.Tensor, t.Op));
-            Follow(stream);
-            int asides = 0;
             foreach (PeerTransfer t in transfers)
             {
-                if (t.Verb == CollectiveVerb.Send) _messages.Send(t.Peer, t.Tensor);
-                else _messages.Receive(t.Peer, t.Verb == CollectiveVerb.ReceiveReduce ? reductions[asides++].Aside : t.Tensor);
+                if (t.Verb == CollectiveVerb.Send)
+                {
+                    _messages.Send(t.Peer, t.Tensor);
+                    continue;
+                }
+                Tensor place = t.Tensor;
+                if (t.Verb == CollectiveVerb.ReceiveReduce)
+                {
+                    place = Tensor.Allocate(stream, t.Tensor.Shape, t.Tensor.DType);
+                    reductions.Add((place, t.Tensor, t.Op));
+                }
+                _messages.Receive(t.Peer, place);
             }
             _messages.Exchange(stream);
             foreach ((Tensor aside, Tensor place, ReduceOp op) in reductions) DeviceReduction.Combine(stream, op, place, aside, place);
         }
         finally
         {
+            // Where memory ended before the exchange nothing has gone, and nothing may go with the next one.
+            _messages.Clear();
             foreach ((Tensor aside, _, _) in reductions) aside.Dispose();
         }
         Note(stream, CollectiveVerb.Send);

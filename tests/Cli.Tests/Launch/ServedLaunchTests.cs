@@ -83,7 +83,7 @@ public sealed partial class ServedLaunchTests
     public void A_signal_ends_the_workers_first_and_then_the_servers(int signal)
     {
         using Launched launched = new("--servers", "1", "--nproc-per-node", "2", "--", "bash", "-c",
-            "trap '[ $DISTTRAIN_ROLE = worker ] && sleep 0.5; echo $EPOCHREALTIME ended; exit 0' INT TERM; sleep 60 & echo $$ $! ready; while :; do wait; done");
+            "trap '[ $DISTTRAIN_ROLE = worker ] && sleep 0.5; echo $DISTTRAIN_ROLE ended at $EPOCHREALTIME; exit 0' INT TERM; sleep 60 & echo $$ $! ready; while :; do wait; done");
         int[] processes = launched.AwaitReady(6);
         launched.Signal(signal);
         ToolResult result = launched.AwaitEnd();
@@ -91,8 +91,8 @@ public sealed partial class ServedLaunchTests
         Assert.Equal(0, result.ExitCode);
         // By the times they tell: lines of two processes are passed on side by side.
         Dictionary<string, decimal> ends = result.Output.TrimEnd().Split('\n').Select(line => EndLine().Match(line)).ToDictionary(match => match.Groups[1].Value, match => decimal.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture));
-        Assert.Equal(["0", "1", "server 0"], ends.Keys.Order(StringComparer.Ordinal));
-        Assert.True(ends["server 0"] > ends["0"] && ends["server 0"] > ends["1"], result.Output);
+        Assert.Equal(["[0] worker ended", "[1] worker ended", "[server 0] server ended"], ends.Keys.Order(StringComparer.Ordinal));
+        Assert.True(ends.MaxBy(end => end.Value).Key == "[server 0] server ended", result.Output);
         Launched.AssertGone(processes, TimeSpan.Zero);
     }
 
@@ -348,7 +348,7 @@ public sealed partial class ServedLaunchTests
     [System.Runtime.InteropServices.LibraryImport("libc", EntryPoint = "kill")]
     private static partial int Kill(int processId, int signal);
 
-    [GeneratedRegex(@"^\[(.+)\] (\d+\.\d+) ended$")]
+    [GeneratedRegex(@"^(\[.+ ended) at (\d+\.\d+)$")]
     private static partial Regex EndLine();
 
     [GeneratedRegex(@"parameter server 0: [\d,]+ updates, ([\d,]+) steps done")]
